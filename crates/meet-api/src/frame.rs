@@ -1,0 +1,116 @@
+//! The frames of the room socket and of the event streams, apart from messages, which travel as
+//! [`crate::Message`] itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorCode, Kind, MessageId, Room, RoomId, Status, UserId};
+
+/// What happened to somebody's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceChange {
+    /// Came in by its first connection.
+    Join,
+    /// Left with its last connection.
+    Leave,
+    /// Changed its status.
+    Status,
+}
+
+/// A frame from the server that is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// The first frame of a socket that gave `since`.
+    Hello {
+        /// The room.
+        room_id: RoomId,
+        /// Its newest message.
+        head_seq: u64,
+        /// Its epoch.
+        epoch: String,
+    },
+    /// The cursor is void or too far behind: load the room anew.
+    Resync {
+        /// The room's newest message.
+        head_seq: u64,
+        /// The room's epoch.
+        epoch: String,
+    },
+    /// Everything up to `seq` was sent or left out by the filter.
+    Position {
+        /// Where the stream stands.
+        seq: u64,
+    },
+    /// Somebody came, left or changed status.
+    Presence {
+        /// Which of these.
+        event: PresenceChange,
+        /// The user's id.
+        user: UserId,
+        /// The user's name.
+        name: String,
+        /// Person or program.
+        kind: Kind,
+        /// Its status.
+        status: Status,
+    },
+    /// The caller's own message is stored.
+    Ack {
+        /// The caller's id of it, when it gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<String>,
+        /// The message's id.
+        id: MessageId,
+        /// The message's place in the room.
+        seq: u64,
+    },
+    /// The caller's frame was refused; the socket goes on.
+    Error {
+        /// A sentence for a person.
+        error: String,
+        /// The stable code.
+        code: ErrorCode,
+        /// The caller's id of the refused message, when it gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<String>,
+    },
+    /// The answer to `ping`.
+    Pong,
+}
+
+/// What the lobby stream tells of a member's rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum LobbyEvent {
+    /// A room was made.
+    RoomCreated(Room),
+    /// A room's name, head or people changed.
+    RoomUpdated(Room),
+    /// A room is gone.
+    RoomDeleted {
+        /// Which one.
+        id: RoomId,
+    },
+}
+
+/// A frame from a client of the room socket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// Asks for a `pong`.
+    Ping,
+    /// Says something; the socket takes it without a `type` as well.
+    Message(ClientMessage),
+}
+
+/// A message as a client of the room socket sends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientMessage {
+    /// The message itself.
+    #[serde(flatten)]
+    pub message: crate::request::SendMessage,
+    /// The caller's own id of it, by which a repeat is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}

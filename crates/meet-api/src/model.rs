@@ -1,0 +1,227 @@
+//! Rooms, messages and people as every transport shows them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InviteId, MessageId, RoomId, Timestamp, UserId};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// The word as it stands on the wire and in the store.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// Reads the word; `None` when it is none of them.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+words! {
+    /// Who is speaking: a person or a program.
+    Kind {
+        /// A person.
+        Human = "human",
+        /// A program that acts by itself.
+        Agent = "agent",
+    }
+
+    /// What a caller may do in the rooms that it reaches.
+    Role {
+        /// Everything in the tenant.
+        Owner = "owner",
+        /// Read and write in its rooms.
+        Member = "member",
+        /// Read only.
+        Spectator = "spectator",
+    }
+
+    /// Who may read a room.
+    Visibility {
+        /// Its tenant and its guests.
+        Private = "private",
+        /// Everyone who has its id.
+        Public = "public",
+    }
+
+    /// What a room's call carries.
+    Media {
+        /// Microphones.
+        Audio = "audio",
+        /// Microphones, cameras and screens.
+        Screenshare = "screenshare",
+    }
+
+    /// How reachable somebody says to be.
+    Status {
+        /// Here.
+        Online = "online",
+        /// Not looking.
+        Away = "away",
+        /// Not to be disturbed.
+        Busy = "busy",
+    }
+
+    /// The constant `type` of a message, which tells it from other frames on a socket.
+    MessageTag {
+        /// Always this.
+        Message = "message",
+    }
+}
+
+/// A room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Room {
+    /// Its id.
+    pub id: RoomId,
+    /// Its name, which need not be unique.
+    pub name: String,
+    /// Who may read it.
+    pub visibility: Visibility,
+    /// What its call carries.
+    pub media: Media,
+    /// Whether a bot was asked into its call.
+    pub bot_enabled: bool,
+    /// The `seq` of its newest message; 0 when it has none.
+    pub head_seq: u64,
+    /// Changes when a backup was restored; cursors of another epoch are void.
+    pub epoch: String,
+    /// How many people and agents are in it now, by open connections.
+    pub online: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; `null` for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A message, the same object on every transport. Order messages by `seq`, never by time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The room it stands in.
+    pub room_id: RoomId,
+    /// `room_id` again, for clients of the original plan.
+    #[serde(rename = "roomId")]
+    pub room_id_again: RoomId,
+    /// Its place in the room: from 1, without gaps, in the order of commits.
+    pub seq: u64,
+    /// Always `message`.
+    #[serde(rename = "type")]
+    pub tag: MessageTag,
+    /// The user who wrote it, set by the server.
+    pub user: UserId,
+    /// The name under which it was written.
+    pub sender: String,
+    /// Whether a person or a program wrote it.
+    pub sender_type: Kind,
+    /// What it says.
+    pub content: String,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// When the server took it.
+    pub created_at: Timestamp,
+}
+
+/// A person or an agent of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its name.
+    pub name: String,
+    /// Person or program.
+    pub kind: Kind,
+}
+
+/// One user who is in a room now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PresenceMember {
+    /// The user's id.
+    pub user: UserId,
+    /// Its name.
+    pub name: String,
+    /// Person or program.
+    pub kind: Kind,
+    /// How reachable it says to be.
+    pub status: Status,
+    /// Since when it has been here without a break.
+    pub since: Timestamp,
+}
+
+/// Who is in a room now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RoomPresence {
+    /// Everyone with a name, by the time of arrival.
+    pub members: Vec<PresenceMember>,
+    /// How many connections read along without one.
+    pub watching: u64,
+}
+
+/// An invite to a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Invite {
+    /// Its id, by which it is revoked.
+    pub id: InviteId,
+    /// What those who use it may do: `member` or `spectator`.
+    pub role: Role,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// How often it may be used; `null` for any number.
+    pub max_uses: Option<u64>,
+    /// How often it was used.
+    pub uses: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_exactly_the_fields_of_the_contract() {
+        let id: MessageId = "01900000-0000-7000-8000-000000000001".parse().unwrap();
+        let room: RoomId = "01900000-0000-7000-8000-000000000002".parse().unwrap();
+        let message = Message {
+            id,
+            room_id: room,
+            room_id_again: room,
+            seq: 7,
+            tag: MessageTag::Message,
+            user: "01900000-0000-7000-8000-000000000003".parse().unwrap(),
+            sender: "Ann".into(),
+            sender_type: Kind::Human,
+            content: "hi".into(),
+            reply_to: None,
+            created_at: Timestamp::from_millis(1),
+        };
+        let json = serde_json::to_string(&message).unwrap();
+        assert_eq!(
+            json,
+            r#"{"id":"01900000-0000-7000-8000-000000000001","room_id":"01900000-0000-7000-8000-000000000002","roomId":"01900000-0000-7000-8000-000000000002","seq":7,"type":"message","user":"01900000-0000-7000-8000-000000000003","sender":"Ann","sender_type":"human","content":"hi","reply_to":null,"created_at":"1970-01-01T00:00:00.001Z"}"#
+        );
+        assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
+    }
+}

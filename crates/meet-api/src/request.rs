@@ -1,0 +1,168 @@
+//! The bodies of requests and the answers that are not simply a room, a message or a user.
+//!
+//! Fields are what was sent, unchecked: the rules of [`crate::text`] are applied by the operation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InviteId, Kind, Media, Role, TenantId, Timestamp, User, Visibility};
+
+/// `POST /api/rooms`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateRoom {
+    /// 1 to 100 characters.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Who may read it; `private` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// What its call carries; `audio` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// Seconds until it ends; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+/// How much of a room that turns public its readers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum History {
+    /// All of it, not only what is said from then on.
+    All,
+}
+
+/// `PATCH /api/rooms/{id}`; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateRoom {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// With `visibility: "public"`: show what was said before, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// What its call carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// Seconds from now until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+    /// Show it in the list of public rooms; the operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<bool>,
+}
+
+/// `POST /api/rooms/{id}/messages`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SendMessage {
+    /// Who speaks; a session speaks as itself and may leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// 1 to 32 768 bytes.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// Person or program; `human` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_type: Option<Kind>,
+    /// The id of the message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+}
+
+/// A new API key, shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewKey {
+    /// `mai_` and 24 URL-safe characters.
+    pub key: String,
+    /// Its first 8 characters, by which it is told from others.
+    pub prefix: String,
+}
+
+/// `GET /api/keys`: what is kept of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyInfo {
+    /// The tenant that the key made.
+    pub id: TenantId,
+    /// The key's first 8 characters.
+    pub prefix: String,
+    /// When the tenant was made.
+    pub created_at: Timestamp,
+    /// When the key was last used, to the minute.
+    pub last_used: Option<Timestamp>,
+}
+
+/// `POST /api/session`: sign in by exactly one of `key`, `invite` and `owner`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignIn {
+    /// An API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The token of an invite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
+    /// The token of an owner link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// 1 to 64 characters.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Person or program; `human` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+}
+
+/// Who a session is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionInfo {
+    /// The user; `null` for a bare key, which may name any sender.
+    pub user: Option<User>,
+    /// The tenant.
+    pub org: TenantId,
+    /// What it may do.
+    pub role: Role,
+    /// The rooms that it is held to; `null` for all of the tenant's.
+    pub rooms: Option<Vec<crate::RoomId>>,
+    /// The session token, given once and only to a caller without an Origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// `POST /api/rooms/{id}/invites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateInvite {
+    /// `member` or `spectator`.
+    pub role: Role,
+    /// Seconds until it ends; 7 days when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+    /// How often it may be used; any number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u64>,
+}
+
+/// A new invite, shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewInvite {
+    /// Its id, by which it is revoked.
+    pub id: InviteId,
+    /// The link to hand out; its secret is in the fragment, which no server sees.
+    pub url: String,
+    /// The secret by itself.
+    pub token: String,
+    /// What those who use it may do.
+    pub role: Role,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}

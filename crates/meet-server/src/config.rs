@@ -1,0 +1,275 @@
+//! What an operator can set: one [`Config`] tree, its defaults, and how it is read.
+//!
+//! A setting comes from the first of these that names it: a flag, the environment, the file, the
+//! default. All four go through one table (`settings`) and one reader per type, because an error
+//! must name the setting as its author wrote it (`--listen`, `MEET_AI_LISTEN`, `listen`), must never
+//! repeat a secret, and must answer a misspelt name with the nearest known one; a general layering
+//! library does none of the three, so there is none here. This module reads no environment and no
+//! clock by itself and opens no socket: callers hand in what they have.
+
+mod address;
+mod exposure;
+mod settings;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+pub use address::{Hosts, Origin, PublicUrl};
+pub use exposure::Exposed;
+
+/// The port that the server listens on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 3000;
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Where the server keeps its files.
+    pub data_dir: PathBuf,
+    /// A Postgres database; `None` for SQLite in the data directory.
+    pub database_url: Option<SecretString>,
+    /// The address by which browsers reach the server.
+    pub public_url: Option<PublicUrl>,
+    /// Pages of other servers that may call this one from a browser.
+    pub allowed_origins: Vec<Origin>,
+    /// Proxies whose word about a client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which those proxies give the client's address.
+    pub client_ip_header: Option<String>,
+    /// Whether strangers may make keys; `None` to decide by the public URL.
+    pub signup: Option<Signup>,
+    /// Whether an empty database gets the room `welcome`.
+    pub welcome: bool,
+    /// Whether plain http is accepted beyond loopback.
+    pub insecure_http: bool,
+    /// What is logged, as a filter of the `tracing` kind.
+    pub log: String,
+    /// Who may read the metrics.
+    pub metrics: Metrics,
+    /// How much of everything one caller gets.
+    pub limits: Limits,
+}
+
+/// Who may make a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signup {
+    /// Everyone who reaches the server.
+    Open,
+    /// Nobody; the operator hands out invites.
+    Closed,
+}
+
+/// Where the metrics are shown; with neither, nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// A listener of their own.
+    pub listen: Option<SocketAddr>,
+    /// The bearer token that opens `/metrics` on the main listener.
+    pub token: Option<SecretString>,
+}
+
+/// Upper bounds; 0 lifts one, and `None` leaves the choice to the machine.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Keys that one address may make in an hour.
+    pub keys_per_hour_per_ip: u64,
+    /// Rooms that a key may make in a day.
+    pub rooms_per_day_per_key: u64,
+    /// Messages that a key may send in a minute.
+    pub messages_per_minute_per_key: u64,
+    /// Call tokens that one address may fetch in a minute.
+    pub tokens_per_minute_per_ip: u64,
+    /// Bytes of one message; at most [`meet_api::text::MAX_CONTENT`], which 0 stands for too.
+    pub message_bytes: usize,
+    /// Messages that a room may hold.
+    pub messages_per_room: u64,
+    /// Bytes of messages that a tenant may store.
+    pub bytes_per_tenant: u64,
+    /// Free disk below which nothing is written; `None` for the smaller of 5 % and 256 MiB.
+    pub min_free_bytes: Option<u64>,
+    /// Sockets, streams and waiters of one user.
+    pub sockets_per_user: usize,
+    /// Sockets, streams and waiters of one tenant.
+    pub sockets_per_tenant: usize,
+    /// Sockets, streams and waiters of one address.
+    pub sockets_per_ip: usize,
+    /// Sockets, streams and waiters of the whole server; `None` for the descriptor limit less 256.
+    pub sockets: Option<usize>,
+    /// Whether the limits per key bind the operator's own tenant too.
+    pub operator: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            data_dir: PathBuf::from("./meet-ai-data"),
+            database_url: None,
+            public_url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            client_ip_header: None,
+            signup: None,
+            welcome: true,
+            insecure_http: false,
+            log: "info".to_owned(),
+            metrics: Metrics::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            keys_per_hour_per_ip: 3,
+            rooms_per_day_per_key: 5,
+            messages_per_minute_per_key: 60,
+            tokens_per_minute_per_ip: 20,
+            message_bytes: meet_api::text::MAX_CONTENT,
+            messages_per_room: 1_000_000,
+            bytes_per_tenant: 1024 * 1024 * 1024,
+            min_free_bytes: None,
+            sockets_per_user: 50,
+            sockets_per_tenant: 2000,
+            sockets_per_ip: 500,
+            sockets: None,
+            operator: false,
+        }
+    }
+}
+
+/// What the command line says; it goes before everything else.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--public-url`.
+    pub public_url: Option<String>,
+    /// `--insecure-http`.
+    pub insecure_http: bool,
+}
+
+/// Why there is no configuration; each is one sentence with the fix in it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not TOML; only the line is told, since a secret may stand in it.
+    #[error("the configuration file {path} is not valid TOML in line {line}")]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        line: usize,
+    },
+    /// A setting's value does not fit.
+    #[error("{setting} {problem}")]
+    Invalid {
+        /// The setting as its author wrote it.
+        setting: String,
+        /// What is wrong with it and what would be right; never the value of a secret.
+        problem: String,
+    },
+    /// No setting of that name exists.
+    #[error("{setting} is not a setting of this server; did you mean {nearest}?")]
+    Unknown {
+        /// The setting as its author wrote it.
+        setting: String,
+        /// The known name that is most like it.
+        nearest: String,
+    },
+}
+
+impl Config {
+    /// Reads the configuration: defaults, then the file (or the one that `MEET_AI_CONFIG` names),
+    /// then the environment, then `overrides`. An empty value stands for the default.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        let env: Vec<(String, String)> = env.filter(|(name, _)| name.starts_with(settings::PREFIX)).collect();
+        let named = env.iter().find(|(name, value)| name == settings::FILE_VARIABLE && !value.is_empty());
+        let file = file.map(Path::to_path_buf).or_else(|| named.map(|(_, value)| PathBuf::from(value)));
+        let mut config = Self::default();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+            settings::apply_file(&mut config, &path, &text)?;
+        }
+        settings::apply_env(&mut config, &env)?;
+        settings::apply_overrides(&mut config, overrides)?;
+        config.check_together()?;
+        Ok(config)
+    }
+
+    /// The rules that hold between settings.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        let invalid = |setting: &str, problem: &str| {
+            Err(ConfigError::Invalid { setting: setting.to_owned(), problem: problem.to_owned() })
+        };
+        match (self.trusted_proxies.is_empty(), &self.client_ip_header) {
+            (true, Some(_)) => invalid(
+                "MEET_AI_CLIENT_IP_HEADER",
+                "has no effect without MEET_AI_TRUSTED_PROXIES: name the proxies that set it",
+            ),
+            (false, None) => invalid(
+                "MEET_AI_TRUSTED_PROXIES",
+                "has no effect without MEET_AI_CLIENT_IP_HEADER: name the header, for example X-Forwarded-For",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether strangers may make keys: as set, else only where nobody but this machine gets in.
+    pub fn signup_open(&self) -> bool {
+        match self.signup {
+            Some(signup) => signup == Signup::Open,
+            None => self.public_url.as_ref().is_none_or(PublicUrl::is_loopback),
+        }
+    }
+
+    /// The address to print and to put into links: the public URL, or else where the server listens.
+    pub fn base_url(&self, bound: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.as_str().to_owned(),
+            None => format!("http://{}", address::reachable(bound)),
+        }
+    }
+
+    /// The Host headers that this server answers to.
+    pub fn hosts(&self, bound: SocketAddr) -> Hosts {
+        Hosts::new(bound, self.public_url.as_ref(), &self.allowed_origins)
+    }
+
+    /// Whether a page of this origin is on the list of those that may call the server: the public URL
+    /// and the allowed origins.
+    pub fn origin_listed(&self, origin: &str) -> bool {
+        let public = self.public_url.as_ref().map(PublicUrl::origin);
+        Origin::parse(origin).is_ok_and(|origin| Some(&origin) == public || self.allowed_origins.contains(&origin))
+    }
+
+    /// What is in force as TOML, secrets masked.
+    pub fn masked(&self) -> String {
+        settings::show(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! stub
+
+pub mod config;
+
+pub use config::Config;

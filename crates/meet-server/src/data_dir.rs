@@ -1,0 +1,160 @@
+//! The directory in which a server keeps its files: made private, and held by one process.
+//!
+//! It knows nothing of what the files mean.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+const LOCK_FILE: &str = "meet-ai.lock";
+const PRIVATE_DIRECTORY: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+
+/// A data directory that this process holds; dropping it lets go.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a data directory cannot be used; one sentence with the fix in it.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be made or written.
+    #[error(
+        "the data directory {} cannot be written ({source}): give this user the right to, or choose another with \
+         --data-dir",
+        path.display()
+    )]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process holds it.
+    #[error(
+        "another meet-ai{} uses the data directory {}: stop it, or choose another with --data-dir",
+        by(*process),
+        path.display()
+    )]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+        /// The other process's id, when it left one.
+        process: Option<u32>,
+    },
+}
+
+fn by(process: Option<u32>) -> String {
+    process.map(|id| format!(" (process {id})")).unwrap_or_default()
+}
+
+impl DataDir {
+    /// Makes the directory when it is missing, readable by its owner only, and takes its lock, which
+    /// ends with the process however that ends.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let not_writable = |source| DataDirError::NotWritable { path: path.to_path_buf(), source };
+        make_private(path).map_err(not_writable)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
+        let mut lock = options.open(path.join(LOCK_FILE)).map_err(not_writable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DataDirError::Taken { path: path.to_path_buf(), process: read_process(&mut lock) });
+            }
+            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+        }
+        lock.set_len(0).map_err(not_writable)?;
+        writeln!(lock, "{}", std::process::id()).map_err(not_writable)?;
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether some process holds the directory now; a missing one is free.
+    pub fn is_taken(path: &Path) -> io::Result<bool> {
+        let lock = match OpenOptions::new().read(true).open(path.join(LOCK_FILE)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Makes the directory private. One that holds something already keeps its mode: it may be a place
+/// that others need, and `doctor` speaks of it.
+fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(path)?;
+    if fs::read_dir(path)?.next().is_none() && is_open_to_others(path)? {
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE_DIRECTORY))?;
+    }
+    Ok(())
+}
+
+/// Whether users other than its owner have any right in the directory.
+pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+fn read_process(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_private_and_held_by_one() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        let held = DataDir::open(&path).unwrap();
+        assert_eq!(fs::metadata(held.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(path.join(LOCK_FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(DataDir::is_taken(&path).unwrap());
+        let refusal = DataDir::open(&path).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("(process {})", std::process::id())), "{refusal}");
+        drop(held);
+        assert!(!DataDir::is_taken(&path).unwrap());
+        DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn an_empty_directory_is_closed_to_others_and_a_used_one_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (empty, used) = (root.path().join("empty"), root.path().join("used"));
+        for path in [&empty, &used] {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(used.join("file"), "").unwrap();
+        DataDir::open(&empty).unwrap();
+        DataDir::open(&used).unwrap();
+        assert!(!is_open_to_others(&empty).unwrap());
+        assert!(is_open_to_others(&used).unwrap());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_a_sentence_with_the_fix() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let refusal = DataDir::open(&file.join("inside")).unwrap_err().to_string();
+        assert!(refusal.contains("cannot be written") && refusal.contains("--data-dir"), "{refusal}");
+    }
+}

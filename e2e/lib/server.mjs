@@ -1,0 +1,232 @@
+// Starts the real binary in a folder of its own, and stops it. Nothing of the person who runs the tests gets in.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+export const binary = process.env.MEET_AI_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'ci/meet-ai');
+
+// How long anything may take before it counts as hung; never a measure of speed.
+export const PATIENCE = 30_000;
+
+/** A port that is free now. */
+export async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+/** A folder that is removed when the story ends. */
+export async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'meet-ai-e2e-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** What a process started here sees of the environment: a home of its own, and what the story adds. */
+function cleanEnvironment(home, extra) {
+  return { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: home, XDG_CONFIG_HOME: join(home, 'config'), ...extra };
+}
+
+/** Resolves with the match once `pattern` stands in what the process says; rejects when it ends before. */
+function says(child, output, pattern) {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const match = pattern.exec(output.text);
+      if (match) resolve(match);
+    };
+    child.stdout.on('data', look);
+    child.stderr.on('data', look);
+    child.once('error', reject);
+    child.once('exit', (code, signal) => reject(new Error(`the server ended (${signal ?? code}):\n${output.text}`)));
+    AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`the server never said ${pattern}:\n${output.text}`));
+    look();
+  });
+}
+
+export class Server {
+  #child;
+  #folder;
+  #environment;
+  #output = { text: '' };
+
+  /** Starts a server on a free port of loopback, on an empty data directory. */
+  static async start(environment = {}) {
+    if (!existsSync(binary)) throw new Error(`there is no ${binary}: cargo build --profile ci`);
+    const server = new Server();
+    server.#folder = await temporaryFolder();
+    server.port = await freePort();
+    server.url = `http://127.0.0.1:${server.port}`;
+    server.#environment = environment;
+    await server.#spawn();
+    return server;
+  }
+
+  /** The folder that is home to the server and to the commands run beside it. */
+  get home() {
+    return this.#folder.path;
+  }
+
+  get dataDirectory() {
+    return join(this.home, 'data');
+  }
+
+  /** Everything that the server printed so far. */
+  get log() {
+    return this.#output.text;
+  }
+
+  /** The owner link of the first start. */
+  get ownerLink() {
+    return /http:\S+\/#owner=\S+/.exec(this.log)?.[0];
+  }
+
+  /** The operator's key, as the first start left it for the command line. */
+  async operatorKey() {
+    const text = await readFile(join(this.home, 'config/meet-ai/config.toml'), 'utf8');
+    return /key = "(mai_[^"]+)"/.exec(text)[1];
+  }
+
+  async #spawn() {
+    const args = ['--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDirectory];
+    const env = cleanEnvironment(this.home, this.#environment);
+    const child = spawn(binary, args, { cwd: this.home, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    const output = { text: '' };
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        output.text += text;
+        this.#output.text += text;
+      });
+    }
+    await says(child, output, new RegExp(`http://127\\.0\\.0\\.1:${this.port}\\b`));
+    const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(PATIENCE) });
+    if (!ready.ok) throw new Error(`not ready: ${ready.status}\n${this.log}`);
+  }
+
+  /** Ends the process with a signal, and waits for its end. */
+  async kill(signal = 'SIGKILL') {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Starts it again, on the same port and the same data. */
+  async restart() {
+    await this.kill();
+    await this.#spawn();
+  }
+
+  async stop() {
+    await this.kill('SIGKILL');
+    await this.#folder.remove();
+  }
+
+  /** Calls the API; the answer's JSON, or an error that shows what came back. */
+  async call(method, path, { key, body, headers } = {}) {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: {
+        ...(key && { authorization: `Bearer ${key}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** A new key, as a stranger would make one. */
+  async newKey() {
+    return (await this.call('POST', '/api/keys')).key;
+  }
+
+  /** Runs a command of the same binary to its end; the server's address is in its environment. */
+  async command(args, { key, input, environment } = {}) {
+    const child = this.#cli(args, { key, environment, stdin: input === undefined ? 'ignore' : 'pipe' });
+    child.stdin?.end(input);
+    const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+    const code = await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
+    return { code, stdout: stdout.text, stderr: stderr.text };
+  }
+
+  /** Starts a command that goes on, such as `listen`: lines come one by one, and `stop` ends it. */
+  follow(args, { key, environment } = {}) {
+    const child = this.#cli(args, { key, environment, stdin: 'ignore' });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    const stderr = collect(child.stderr);
+    return {
+      lines: lines(child.stdout, () => stderr.text),
+      /** Resolves once the command said something on standard error that matches. */
+      said: (pattern) => stderr.waitFor(pattern),
+      stop: async () => {
+        child.kill('SIGKILL');
+        await ended;
+      },
+    };
+  }
+
+  #cli(args, { key, environment, stdin }) {
+    const env = cleanEnvironment(this.home, { MEET_AI_URL: this.url, ...(key && { MEET_AI_KEY: key }), ...environment });
+    return spawn(binary, args, { cwd: this.home, env, stdio: [stdin, 'pipe', 'pipe'] });
+  }
+}
+
+/** Gathers a stream's text, and tells when a pattern stands in it. */
+function collect(stream) {
+  const watchers = new Set();
+  const gathered = {
+    text: '',
+    waitFor: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const match = pattern.exec(gathered.text);
+          if (match) {
+            watchers.delete(look);
+            resolve(match);
+          }
+        };
+        watchers.add(look);
+        AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`never said ${pattern}: ${gathered.text}`));
+        look();
+      }),
+  };
+  stream.setEncoding('utf8').on('data', (text) => {
+    gathered.text += text;
+    for (const look of [...watchers]) look();
+  });
+  return gathered;
+}
+
+/** `next()` gives one line after the other, as they come. */
+function lines(stream, trouble) {
+  const ready = [];
+  const waiting = [];
+  let rest = '';
+  stream.setEncoding('utf8').on('data', (text) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop();
+    for (const line of parts) {
+      if (waiting.length > 0) waiting.shift()(line);
+      else ready.push(line);
+    }
+  });
+  return {
+    next: () =>
+      new Promise((resolve, reject) => {
+        if (ready.length > 0) return resolve(ready.shift());
+        waiting.push(resolve);
+        AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`no line came: ${trouble()}`));
+      }),
+  };
+}

@@ -18,7 +18,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use meet_store::{Location, SecretUrl};
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use address::{Hosts, Origin, PublicUrl};
 pub use exposure::Exposed;
@@ -104,6 +105,23 @@ pub struct Limits {
     pub sockets: Option<usize>,
     /// Whether the limits per key bind the operator's own tenant too.
     pub operator: bool,
+}
+
+impl Limits {
+    /// Free bytes below which nothing is written, on a disk of `total` bytes.
+    pub fn min_free_bytes(&self, total: u64) -> u64 {
+        self.min_free_bytes.unwrap_or_else(|| (total / 20).min(256 * 1024 * 1024))
+    }
+
+    /// How many sockets, streams and waiters the whole server takes when the process may open
+    /// `descriptors` files; `None` for any number.
+    pub fn max_sockets(&self, descriptors: u64) -> Option<usize> {
+        match self.sockets {
+            Some(0) => None,
+            Some(most) => Some(most),
+            None => Some(usize::try_from(descriptors.saturating_sub(256)).unwrap_or(usize::MAX)),
+        }
+    }
 }
 
 impl Default for Config {
@@ -238,7 +256,7 @@ impl Config {
     }
 
     /// Whether strangers may make keys: as set, else only where nobody but this machine gets in.
-    pub fn signup_open(&self) -> bool {
+    pub fn signup_is_open(&self) -> bool {
         match self.signup {
             Some(signup) => signup == Signup::Open,
             None => self.public_url.as_ref().is_none_or(PublicUrl::is_loopback),
@@ -263,6 +281,14 @@ impl Config {
     pub fn origin_listed(&self, origin: &str) -> bool {
         let public = self.public_url.as_ref().map(PublicUrl::origin);
         Origin::parse(origin).is_ok_and(|origin| Some(&origin) == public || self.allowed_origins.contains(&origin))
+    }
+
+    /// Where the database is.
+    pub fn location(&self) -> Location {
+        match &self.database_url {
+            Some(url) => Location::Postgres(SecretUrl::new(url.expose_secret())),
+            None => Location::Sqlite(self.data_dir.clone()),
+        }
     }
 
     /// What is in force as TOML, secrets masked.

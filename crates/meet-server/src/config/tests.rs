@@ -1,7 +1,5 @@
 use std::net::IpAddr;
 
-use secrecy::ExposeSecret as _;
-
 use super::*;
 
 fn load(file: Option<&str>, env: &[(&str, &str)], overrides: Overrides) -> Result<Config, ConfigError> {
@@ -171,7 +169,7 @@ fn the_refusal_holds_the_whole_command_for_this_network() {
 
 #[test]
 fn sign_up_is_open_only_where_nobody_else_gets_in_unless_set() {
-    let open = |env: &[(&str, &str)]| load(None, env, Overrides::default()).unwrap().signup_open();
+    let open = |env: &[(&str, &str)]| load(None, env, Overrides::default()).unwrap().signup_is_open();
     assert!(open(&[]));
     assert!(open(&[("MEET_AI_PUBLIC_URL", "http://127.0.0.1:8080")]));
     assert!(!open(&[("MEET_AI_PUBLIC_URL", "https://meet.example.org")]));
@@ -232,4 +230,15 @@ fn links_name_the_public_url_or_the_address_that_was_bound() {
     let config = load(None, &[("MEET_AI_PUBLIC_URL", "https://m.example/")], Overrides::default()).unwrap();
     assert_eq!(config.base_url("127.0.0.1:1".parse().unwrap()), "https://m.example");
     assert!(config.origin_listed("https://m.example") && !config.origin_listed("https://n.example"));
+}
+
+#[test]
+fn what_the_machine_decides_is_told_from_what_was_lifted() {
+    let limits = |free, sockets| Limits { min_free_bytes: free, sockets, ..Limits::default() };
+    assert_eq!(limits(None, None).min_free_bytes(4_000_000), 200_000);
+    assert_eq!(limits(None, None).min_free_bytes(u64::MAX), 256 * 1024 * 1024);
+    assert_eq!(limits(Some(0), None).min_free_bytes(4_000_000), 0);
+    assert_eq!(limits(None, None).max_sockets(1024), Some(768));
+    assert_eq!(limits(None, Some(7)).max_sockets(1024), Some(7));
+    assert_eq!(limits(None, Some(0)).max_sockets(1024), None);
 }

@@ -1,0 +1,207 @@
+//! The one way into a room: takes what waits, stores it in one transaction, publishes in the order
+//! of commits, then answers.
+//!
+//! A caller only waits here: dropping its future drops its answer, never a message.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use meet_api::{Message, RoomId, TenantId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::{
+    AppendOutcome, NewMessage, Store, StoreError,
+    batch::{Entry, Written, write_batch},
+    conn::Conn,
+    value::params,
+    words::words,
+};
+
+/// How many messages may wait before callers wait.
+pub const QUEUE_MESSAGES: usize = 4096;
+/// How many bytes of messages may wait before callers wait.
+pub const QUEUE_BYTES: usize = 32 * 1024 * 1024;
+/// How many messages share a transaction at most.
+const BATCH: usize = 500;
+/// How often an unknown outcome is asked for before it is given up.
+const LOOKS: u32 = 10;
+
+/// A message that is stored and wants to be published.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// Whose room it is.
+    pub tenant: TenantId,
+    /// The message.
+    pub message: Arc<Message>,
+    /// The room's epoch.
+    pub epoch: Arc<str>,
+}
+
+/// A message that waits, and whoever waits for it.
+struct Waiting {
+    entry: Entry,
+    caller: oneshot::Sender<Result<AppendOutcome, StoreError>>,
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// The door to the appender; cheap to clone. Its task ends when every clone is dropped.
+#[derive(Clone)]
+pub struct Appender {
+    queue: mpsc::Sender<Waiting>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Appender {
+    /// Makes an appender and its task, which the caller runs and owns.
+    ///
+    /// `on_commit` gets what was stored, in the order of commits, before anyone is answered. The
+    /// task ends when every `Appender` is dropped and the queue is drained.
+    pub fn start(
+        store: Store,
+        on_commit: impl FnMut(&[Appended]) + Send + 'static,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, waiting) = mpsc::channel(QUEUE_MESSAGES);
+        let bytes = Arc::new(Semaphore::new(QUEUE_BYTES));
+        (Self { queue, bytes }, run(store, waiting, on_commit))
+    }
+
+    /// Stores a message. `Unavailable` when the task has ended.
+    pub async fn append(&self, message: NewMessage) -> Result<AppendOutcome, StoreError> {
+        let words = words(message.content.as_str());
+        let size = message.content.as_str().len() + words.len() * size_of::<String>();
+        let size = u32::try_from(size.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(size).await.map_err(|_| StoreError::closed())?;
+        let (caller, answer) = oneshot::channel();
+        let waiting = Waiting { entry: Entry { message, words }, caller, _bytes: bytes };
+        self.queue.send(waiting).await.map_err(|_| StoreError::closed())?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
+    }
+}
+
+/// The appender's task.
+async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>, mut on_commit: impl FnMut(&[Appended]) + Send) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        let mut entries = Vec::with_capacity(waiting.len());
+        let mut callers = Vec::with_capacity(waiting.len());
+        for Waiting { entry, caller, _bytes } in waiting.drain(..) {
+            entries.push(entry);
+            callers.push((caller, _bytes));
+        }
+        let entries: Arc<[Entry]> = entries.into();
+        let mut outcomes = match write(&store, &entries, 0..entries.len()).await {
+            Ok(written) => publish(&entries, written, &mut on_commit).into_iter().map(Ok).collect(),
+            Err(error) if entries.len() > 1 && is_about_a_message(&error) => {
+                one_by_one(&store, &entries, &mut on_commit).await
+            }
+            Err(error) => vec![Err(error); entries.len()],
+        };
+        for ((caller, _), outcome) in callers.into_iter().zip(outcomes.drain(..)) {
+            // A caller that no longer waits has its message all the same.
+            let _ = caller.send(outcome);
+        }
+    }
+}
+
+/// Whether an error may be due to one message of the batch and spare the others.
+fn is_about_a_message(error: &StoreError) -> bool {
+    matches!(error, StoreError::Internal { .. } | StoreError::Unreadable { .. })
+}
+
+/// Stores each entry in a transaction of its own, after the batch as a whole was refused.
+async fn one_by_one(
+    store: &Store,
+    entries: &Arc<[Entry]>,
+    on_commit: &mut (impl FnMut(&[Appended]) + Send),
+) -> Vec<Result<AppendOutcome, StoreError>> {
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for place in 0..entries.len() {
+        let written = write(store, entries, place..place + 1).await;
+        if let Err(error) = &written {
+            tracing::error!(error = error as &dyn std::error::Error, "a message could not be stored");
+        }
+        let one = written.map(|written| publish(&entries[place..=place], written, on_commit));
+        outcomes
+            .push(one.and_then(|mut one| one.pop().ok_or_else(|| StoreError::internal("a message got no outcome"))));
+    }
+    outcomes
+}
+
+/// Hands what was stored to `on_commit`, and gives the outcomes back.
+fn publish(entries: &[Entry], written: Written, on_commit: &mut impl FnMut(&[Appended])) -> Vec<AppendOutcome> {
+    let Written { outcomes, epochs } = written;
+    let stored = entries.iter().zip(&outcomes).filter_map(|(entry, outcome)| match outcome {
+        AppendOutcome::Stored(message) => {
+            let epoch = Arc::clone(epochs.get(&message.room_id)?);
+            Some(Appended { tenant: entry.message.tenant, message: Arc::clone(message), epoch })
+        }
+        _ => None,
+    });
+    let stored: Vec<_> = stored.collect();
+    if !stored.is_empty() {
+        on_commit(&stored);
+    }
+    outcomes
+}
+
+/// Stores a part of the entries in one transaction, and finds out what became of it.
+async fn write(store: &Store, entries: &Arc<[Entry]>, part: std::ops::Range<usize>) -> Result<Written, StoreError> {
+    // What the operation decided outlives a commit that gives no answer.
+    let decided = Arc::new(std::sync::Mutex::new(None));
+    let input = (Arc::clone(entries), part, Arc::clone(&decided));
+    let result = store
+        .write(input, |conn, (entries, part, decided)| {
+            async move {
+                let written = write_batch(conn, &entries[part.clone()]).await?;
+                *decided.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(written);
+                Ok(())
+            }
+            .boxed()
+        })
+        .await;
+    let decided = decided.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    match (result, decided) {
+        (Ok(()), Some(written)) => Ok(written),
+        (Ok(()), None) => Err(StoreError::internal("a batch was stored without a decision")),
+        (Err(StoreError::OutcomeUnknown { source }), Some(written)) => {
+            if was_stored(store, &written).await? {
+                Ok(written)
+            } else {
+                Err(StoreError::Unavailable { source })
+            }
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Reads back whether a batch was stored: its first message is there or none is.
+async fn was_stored(store: &Store, written: &Written) -> Result<bool, StoreError> {
+    let first = written.outcomes.iter().find_map(|outcome| match outcome {
+        AppendOutcome::Stored(message) => Some((message.room_id, message.id)),
+        _ => None,
+    });
+    let Some(first) = first else { return Ok(true) };
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let look = store.write(first, |conn, (room, message)| is_there(conn, room, message).boxed()).await;
+        match look {
+            Err(error) if looks < LOOKS => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "whether messages are stored is not known yet"
+                );
+                tokio::time::sleep(Duration::from_millis(100 << looks.min(5))).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether a message is stored, after whoever still commits to its room.
+async fn is_there(conn: &mut Conn<'_>, room: &RoomId, message: &meet_api::MessageId) -> Result<bool, StoreError> {
+    if !conn.is_sqlite() {
+        conn.one("SELECT id FROM rooms WHERE id = $1 FOR NO KEY UPDATE", &params![room], |_| Ok(())).await?;
+    }
+    Ok(conn.one("SELECT id FROM messages WHERE id = $1", &params![message], |_| Ok(())).await?.is_some())
+}

@@ -1,0 +1,215 @@
+//! Tenants and the keys that make them. Only digests of keys come here.
+
+use futures_util::FutureExt;
+use meet_api::{TenantId, Timestamp};
+
+use crate::{
+    Digest, Store, StoreError,
+    conn::Conn,
+    value::{Row, params},
+};
+
+/// Where a tenant comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TenantKind {
+    /// Made with the database, for whoever runs the server.
+    Operator,
+    /// Made by a key that somebody asked for.
+    Key,
+    /// Made for one quick room; has no key.
+    Quick,
+}
+
+impl TenantKind {
+    /// The word as it stands in the database.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Key => "key",
+            Self::Quick => "quick",
+        }
+    }
+
+    /// Reads the word.
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Operator, Self::Key, Self::Quick].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A tenant: everything that one key owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Where it comes from.
+    pub kind: TenantKind,
+    /// The first characters of its key, if it has one.
+    pub prefix: Option<String>,
+    /// Grows when everything signed in by the key must end.
+    pub generation: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its key was last used.
+    pub last_used: Option<Timestamp>,
+}
+
+/// A tenant to be made.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Where it comes from.
+    pub kind: TenantKind,
+    /// The digest and the prefix of its key, if it has one.
+    pub key: Option<(Digest, String)>,
+    /// When it is made.
+    pub created_at: Timestamp,
+}
+
+/// The columns of a tenant, in the order in which [`read_tenant`] takes them.
+macro_rules! tenant_columns {
+    () => {
+        "k.id, k.kind, k.prefix, k.generation, k.created_at, k.last_used"
+    };
+}
+pub(crate) use tenant_columns;
+
+/// How many columns a tenant has.
+pub(crate) const TENANT_COLUMNS: usize = 6;
+
+/// Reads a tenant from the first columns of a row.
+pub(crate) fn read_tenant(row: &Row<'_>) -> Result<Tenant, StoreError> {
+    Ok(Tenant {
+        id: row.id(0)?,
+        kind: row.word(1, TenantKind::from_word)?,
+        prefix: row.text_or_null(2)?.map(str::to_owned),
+        generation: row.count(3)?,
+        created_at: row.time(4)?,
+        last_used: row.time_or_null(5)?,
+    })
+}
+
+/// Holds a tenant's row until the transaction ends; `false` when there is no such tenant.
+///
+/// Whoever locks more than one row takes tenants before rooms and invites, each in the order of ids.
+pub(crate) async fn lock_tenant(conn: &mut Conn<'_>, tenant: &TenantId) -> Result<bool, StoreError> {
+    // SQLite has one writer: its transaction is the lock.
+    let sql = if conn.is_sqlite() {
+        "SELECT generation FROM api_keys WHERE id = $1 AND deleted_at IS NULL"
+    } else {
+        "SELECT generation FROM api_keys WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE"
+    };
+    Ok(conn.one(sql, &params![tenant], |_| Ok(())).await?.is_some())
+}
+
+impl Store {
+    /// Makes a tenant.
+    pub async fn create_tenant(&self, tenant: NewTenant) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO api_keys (id, kind, key_hash, prefix, generation, created_at, stored_bytes) \
+                           VALUES ($1, $2, $3, $4, 0, $5, 0)";
+        self.write(tenant, |conn, new| {
+            async move {
+                let (digest, prefix) = new.key.as_ref().map(|(digest, prefix)| (digest, prefix)).unzip();
+                conn.execute(SQL, &params![new.id, new.kind, digest, prefix, new.created_at]).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// The tenant whose key has this digest.
+    pub async fn tenant_by_key(&self, key: &Digest) -> Result<Option<Tenant>, StoreError> {
+        const SQL: &str =
+            concat!("SELECT ", tenant_columns!(), " FROM api_keys k WHERE k.key_hash = $1 AND k.deleted_at IS NULL");
+        self.read(*key, |conn, key| async move { conn.one(SQL, &params![key], read_tenant).await }.boxed()).await
+    }
+
+    /// The tenant with this id.
+    pub async fn tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
+        const SQL: &str =
+            concat!("SELECT ", tenant_columns!(), " FROM api_keys k WHERE k.id = $1 AND k.deleted_at IS NULL");
+        self.read(tenant, |conn, tenant| async move { conn.one(SQL, &params![tenant], read_tenant).await }.boxed())
+            .await
+    }
+
+    /// The operator's tenant, the oldest if there are several.
+    pub async fn operator(&self) -> Result<Option<Tenant>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            tenant_columns!(),
+            " FROM api_keys k WHERE k.kind = 'operator' AND k.deleted_at IS NULL ORDER BY k.id LIMIT 1"
+        );
+        self.read((), |conn, ()| async move { conn.one(SQL, &[], read_tenant).await }.boxed()).await
+    }
+
+    /// Whether the database has never held a tenant, or has forgotten the last one.
+    pub async fn is_empty(&self) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT id FROM api_keys LIMIT 1";
+        self.read((), |conn, ()| async move { Ok(conn.one(SQL, &[], |_| Ok(())).await?.is_none()) }.boxed()).await
+    }
+
+    /// Gives the tenant a new key and ends everything that was signed in or invited under the old
+    /// one. `None` when there is no such tenant, or it is one without a key.
+    pub async fn rotate_key(
+        &self,
+        tenant: TenantId,
+        key: Digest,
+        prefix: String,
+        now: Timestamp,
+    ) -> Result<Option<Tenant>, StoreError> {
+        const SQL: &str = concat!(
+            "UPDATE api_keys AS k SET key_hash = $2, prefix = $3, generation = k.generation + 1, last_used = $4 \
+             WHERE k.id = $1 AND k.kind <> 'quick' AND k.deleted_at IS NULL RETURNING ",
+            tenant_columns!()
+        );
+        self.write((tenant, key, prefix, now), |conn, (tenant, key, prefix, now)| {
+            async move {
+                let rotated = conn.one(SQL, &params![tenant, key, prefix, now], read_tenant).await?;
+                if rotated.is_some() {
+                    end_access(conn, tenant).await?;
+                }
+                Ok(rotated)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Ends a tenant: its key, sessions, invites and rooms are gone at once, its data is purged
+    /// later. `false` when there is no such tenant.
+    pub async fn delete_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<bool, StoreError> {
+        const MARK: &str = "UPDATE api_keys SET deleted_at = $2, key_hash = NULL, generation = generation + 1 \
+                            WHERE id = $1 AND deleted_at IS NULL";
+        const ROOMS: &str = "UPDATE rooms SET deleted_at = $2 WHERE key_id = $1 AND deleted_at IS NULL";
+        self.write((tenant, now), |conn, (tenant, now)| {
+            async move {
+                if conn.execute(MARK, &params![tenant, now]).await? == 0 {
+                    return Ok(false);
+                }
+                end_access(conn, tenant).await?;
+                conn.execute(ROOMS, &params![tenant, now]).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Notes that the tenant's key was used; an earlier time than the noted one changes nothing.
+    pub async fn touch_key(&self, tenant: TenantId, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE api_keys SET last_used = $2 \
+                           WHERE id = $1 AND deleted_at IS NULL AND (last_used IS NULL OR last_used < $2)";
+        self.write((tenant, now), |conn, (tenant, now)| {
+            async move { conn.execute(SQL, &params![tenant, now]).await.map(drop) }.boxed()
+        })
+        .await
+    }
+}
+
+/// Ends the sessions and invites of a tenant.
+async fn end_access(conn: &mut Conn<'_>, tenant: &TenantId) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM sessions WHERE key_id = $1", &params![tenant]).await?;
+    conn.execute("DELETE FROM invites WHERE key_id = $1", &params![tenant]).await?;
+    Ok(())
+}

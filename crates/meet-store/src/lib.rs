@@ -1,0 +1,42 @@
+//! Keys, rooms, messages and people, kept in SQLite or Postgres; the only crate that knows SQL.
+//!
+//! It holds no rights and checks no limits but those that only a transaction can hold, asks no
+//! clock, makes no ids and sees no secret: callers bring times, ids and digests. Every method that
+//! touches a tenant's data takes the tenant first, and what belongs to another is simply not there.
+//!
+//! An operation is written once, as a function of a [`conn::Conn`]; the drivers run it, on a thread
+//! that owns an SQLite connection or on a pooled connection of Postgres.
+
+mod appender;
+mod backup;
+mod batch;
+mod conn;
+mod copy;
+mod error;
+mod files;
+mod invites;
+mod keys;
+mod messages;
+mod people;
+mod postgres;
+mod purge;
+mod rooms;
+mod schema;
+mod search;
+mod sqlite;
+mod store;
+mod value;
+mod words;
+
+pub use appender::{Appended, Appender, QUEUE_BYTES, QUEUE_MESSAGES};
+pub use backup::{BackupError, Summary, backup, restore};
+pub use batch::{AppendOutcome, Caps, Idempotency, MESSAGE_OVERHEAD, NewMessage};
+pub use error::{Cause, OpenError, StoreError};
+pub use invites::{NewInvite, Redeem, Redeemed};
+pub use keys::{NewTenant, Tenant, TenantKind};
+pub use messages::Page;
+pub use people::{Ensured, NewSession, NewUser, Session, StoredUser};
+pub use rooms::{Created, DailyLimit, NewRoom, PublicFrom, RoomPatch, StoredRoom, WindowState};
+pub use search::MAX_WORDS;
+pub use store::{Digest, Durability, Location, SecretUrl, Store};
+pub use words::words;

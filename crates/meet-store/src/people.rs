@@ -1,0 +1,268 @@
+//! Users and their sessions.
+//!
+//! The users of a key are known by name and kind; a guest is a user of its own for every invite
+//! that it came by, and lives as long as its sessions.
+
+use futures_util::FutureExt;
+use meet_api::{InviteId, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId, text::UserName};
+
+use crate::{
+    Digest, Store, StoreError, Tenant,
+    conn::Conn,
+    keys::{TENANT_COLUMNS, lock_tenant, read_tenant, tenant_columns},
+    value::{Row, params},
+};
+
+/// A user, and whether it came by an invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUser {
+    /// The user.
+    pub user: User,
+    /// Whether it came by an invite.
+    pub guest: bool,
+}
+
+/// A user to be made, unless it is there.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The id that it gets if it is new.
+    pub id: UserId,
+    /// Its name.
+    pub name: UserName,
+    /// Person or program.
+    pub kind: Kind,
+}
+
+/// What became of asking for a user of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ensured {
+    /// The user, found or made.
+    User(User),
+    /// A guest has that name.
+    NameTaken,
+}
+
+/// A session to be made.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// The digest of its token.
+    pub digest: Digest,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The tenant's generation when the caller proved itself: a session of an earlier one is void.
+    pub generation: u64,
+    /// Whose session it is.
+    pub user: UserId,
+    /// What it may do.
+    pub role: Role,
+    /// The rooms that it is held to; `None` for all.
+    pub rooms: Option<Vec<RoomId>>,
+    /// The invite that it came by.
+    pub invite: Option<InviteId>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A session that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Whose session it is.
+    pub user: User,
+    /// What it may do.
+    pub role: Role,
+    /// The rooms that it is held to; `None` for all.
+    pub rooms: Option<Vec<RoomId>>,
+    /// The invite that it came by.
+    pub invite: Option<InviteId>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Reads a user whose columns begin at `first`: id, name, kind.
+fn read_user_at(row: &Row<'_>, first: usize) -> Result<User, StoreError> {
+    Ok(User { id: row.id(first)?, name: row.text(first + 1)?.to_owned(), kind: row.word(first + 2, Kind::from_word)? })
+}
+
+/// Reads a user with its guest flag.
+fn read_stored_user(row: &Row<'_>) -> Result<StoredUser, StoreError> {
+    Ok(StoredUser { user: read_user_at(row, 0)?, guest: row.flag(3)? })
+}
+
+/// Reads a session: the tenant's columns, then the user's, then its own.
+pub(crate) fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
+    let own = TENANT_COLUMNS + 3;
+    let rooms = row.text_or_null(own + 2)?;
+    let rooms = rooms.map(|list| list.split_terminator(' ').map(str::parse).collect::<Result<Vec<RoomId>, _>>());
+    Ok(Session {
+        tenant: read_tenant(row)?,
+        user: read_user_at(row, TENANT_COLUMNS)?,
+        id: row.id(own)?,
+        role: row.word(own + 1, Role::from_word)?,
+        rooms: rooms.transpose().map_err(|_| StoreError::Unreadable { what: "list of rooms" })?,
+        invite: row.id_or_null(own + 3)?,
+        expires_at: row.time(own + 4)?,
+    })
+}
+
+/// A session with its tenant and user, if it is in force at `$2`.
+macro_rules! session_query {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            tenant_columns!(),
+            ", u.id, u.name, u.kind, s.id, s.role, s.rooms, s.invite_id, s.expires_at FROM sessions s \
+             JOIN api_keys k ON k.id = s.key_id AND k.generation = s.generation AND k.deleted_at IS NULL \
+             JOIN users u ON u.id = s.user_id WHERE s.expires_at > $2 AND ",
+            $which
+        )
+    };
+}
+
+/// The session with this id, in a transaction that may have just made it.
+pub(crate) async fn session_by_id(
+    conn: &mut Conn<'_>,
+    session: &SessionId,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    conn.one(session_query!("s.id = $1"), &params![session, now], read_session).await
+}
+
+/// Finds the user of a key by name and kind, or makes it. The caller holds the tenant's row.
+pub(crate) async fn ensure_user(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    new: &NewUser,
+    now: Timestamp,
+) -> Result<Ensured, StoreError> {
+    const TAKEN: &str = "SELECT id FROM users WHERE key_id = $1 AND folded = $2 AND guest = 1 LIMIT 1";
+    let folded = new.name.folded();
+    if let Some(user) = find_user(conn, tenant, &folded, new.kind).await? {
+        return Ok(Ensured::User(user));
+    }
+    if conn.one(TAKEN, &params![tenant, &folded], |_| Ok(())).await?.is_some() {
+        return Ok(Ensured::NameTaken);
+    }
+    insert_user(conn, tenant, new, false, now).await?;
+    Ok(Ensured::User(User { id: new.id, name: new.name.as_str().to_owned(), kind: new.kind }))
+}
+
+/// The user of a key by its folded name and kind.
+async fn find_user(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    folded: &str,
+    kind: Kind,
+) -> Result<Option<User>, StoreError> {
+    const SQL: &str =
+        "SELECT id, name, kind FROM users WHERE key_id = $1 AND folded = $2 AND kind = $3 AND guest = 0 LIMIT 1";
+    conn.one(SQL, &params![tenant, folded, kind], |row| read_user_at(row, 0)).await
+}
+
+/// Writes a new user.
+pub(crate) async fn insert_user(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    new: &NewUser,
+    guest: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO users (id, key_id, name, folded, kind, guest, created_at) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let folded = new.name.folded();
+    conn.execute(SQL, &params![new.id, tenant, new.name.as_str(), &folded, new.kind, guest, now]).await.map(drop)
+}
+
+/// Writes a new session, unless the tenant or the user is gone or the generation has moved on.
+pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO sessions \
+        (id, digest, key_id, generation, user_id, role, rooms, invite_id, expires_at, created_at) \
+        SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), k.id, k.generation, u.id, CAST($5 AS TEXT), CAST($6 AS TEXT), \
+        CAST($7 AS TEXT), CAST($8 AS BIGINT), CAST($9 AS BIGINT) \
+        FROM api_keys k JOIN users u ON u.key_id = k.id \
+        WHERE k.id = $3 AND u.id = $4 AND k.generation = $10 AND k.deleted_at IS NULL";
+    let rooms = new.rooms.as_ref().map(|rooms| rooms.iter().map(|room| format!("{room} ")).collect::<String>());
+    let values = params![
+        new.id,
+        &new.digest,
+        new.tenant,
+        new.user,
+        new.role,
+        rooms.as_ref(),
+        new.invite,
+        new.expires_at,
+        new.created_at,
+        new.generation
+    ];
+    Ok(conn.execute(SQL, &values).await? == 1)
+}
+
+impl Store {
+    /// The user of a key with this name and kind, made if it is new. `NameTaken` when a guest of the
+    /// tenant has that name; a tenant that is gone is `NameTaken` for everyone.
+    pub async fn ensure_user(&self, tenant: TenantId, user: NewUser, now: Timestamp) -> Result<Ensured, StoreError> {
+        let known = self.read((tenant, user.name.folded(), user.kind), |conn, (tenant, folded, kind)| {
+            find_user(conn, tenant, folded, *kind).boxed()
+        });
+        if let Some(user) = known.await? {
+            return Ok(Ensured::User(user));
+        }
+        self.write((tenant, user, now), |conn, (tenant, user, now)| {
+            async move {
+                if !lock_tenant(conn, tenant).await? {
+                    return Ok(Ensured::NameTaken);
+                }
+                ensure_user(conn, tenant, user, *now).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// A user of the tenant.
+    pub async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        const SQL: &str = "SELECT id, name, kind, guest FROM users WHERE key_id = $1 AND id = $2";
+        self.read((tenant, user), |conn, (tenant, user)| {
+            async move { conn.one(SQL, &params![tenant, user], read_stored_user).await }.boxed()
+        })
+        .await
+    }
+
+    /// The first users of the tenant, oldest first.
+    pub async fn users(&self, tenant: TenantId, limit: u32) -> Result<Vec<StoredUser>, StoreError> {
+        const SQL: &str = "SELECT id, name, kind, guest FROM users WHERE key_id = $1 ORDER BY id LIMIT $2";
+        self.read((tenant, limit), |conn, (tenant, limit)| {
+            async move { conn.rows(SQL, &params![tenant, limit], read_stored_user).await }.boxed()
+        })
+        .await
+    }
+
+    /// Makes a session. `false` when the tenant or the user is gone, or the generation moved on.
+    pub async fn create_session(&self, session: NewSession) -> Result<bool, StoreError> {
+        self.write(session, |conn, session| insert_session(conn, session).boxed()).await
+    }
+
+    /// The session whose token has this digest, if it is in force.
+    pub async fn session_by_digest(&self, digest: &Digest, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.read((*digest, now), |conn, (digest, now)| {
+            async move { conn.one(session_query!("s.digest = $1"), &params![digest, now], read_session).await }.boxed()
+        })
+        .await
+    }
+
+    /// Ends a session; `false` when there was none.
+    pub async fn end_session(&self, tenant: TenantId, session: SessionId) -> Result<bool, StoreError> {
+        const SQL: &str = "DELETE FROM sessions WHERE key_id = $1 AND id = $2";
+        self.write((tenant, session), |conn, (tenant, session)| {
+            async move { Ok(conn.execute(SQL, &params![tenant, session]).await? == 1) }.boxed()
+        })
+        .await
+    }
+}

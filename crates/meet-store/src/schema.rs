@@ -1,0 +1,73 @@
+//! The schema of each dialect, and bringing a database up to it.
+//!
+//! A database that a newer version wrote is refused before anything is written to it.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::OpenError;
+
+/// Marks a file of SQLite as ours ("meet" in ASCII).
+pub(crate) const APPLICATION_ID: i64 = 0x6d65_6574;
+
+/// The migrations of SQLite.
+mod sqlite {
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// The migrations of Postgres.
+mod postgres {
+    refinery::embed_migrations!("migrations/postgres");
+}
+
+/// Whoever migrates a Postgres holds this advisory lock.
+const MIGRATION_LOCK: i64 = 0x6d65_6574_6169;
+
+/// The newest schema that this program knows, the same number for both dialects.
+pub(crate) fn newest() -> u32 {
+    let versions = sqlite::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
+    versions.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
+}
+
+/// Refuses a schema that is newer than this program.
+fn check(found: Option<i64>) -> Result<(), OpenError> {
+    let found = found.and_then(|version| u32::try_from(version).ok()).unwrap_or(0);
+    let known = newest();
+    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(()) }
+}
+
+/// Refuses a file of SQLite whose schema is newer than this program; writes nothing.
+pub(crate) fn check_sqlite(conn: &Connection) -> Result<(), OpenError> {
+    const TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+    const VERSION: &str = "SELECT MAX(version) FROM refinery_schema_history";
+    let read = || -> rusqlite::Result<Option<i64>> {
+        let known = conn.query_row(TABLE, [], |_| Ok(())).optional()?.is_some();
+        if known { conn.query_row(VERSION, [], |row| row.get(0)) } else { Ok(None) }
+    };
+    check(read().map_err(crate::StoreError::from)?)
+}
+
+/// Brings a file of SQLite up to date.
+pub(crate) fn migrate_sqlite(conn: &mut Connection) -> Result<(), OpenError> {
+    let run = sqlite::migrations::runner().set_grouped(true).run(conn);
+    run.map_err(|error| OpenError::Migration { source: Arc::new(error) })?;
+    conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(crate::StoreError::from)?;
+    Ok(())
+}
+
+/// Brings a Postgres up to date; of several processes that try at once, one does it.
+pub(crate) async fn migrate_postgres(client: &mut tokio_postgres::Client) -> Result<(), OpenError> {
+    const TABLE: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+    const VERSION: &str = "SELECT CAST(MAX(version) AS BIGINT) FROM refinery_schema_history";
+    let failed = |error: tokio_postgres::Error| OpenError::Store(error.into());
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
+    let known: bool = client.query_one(TABLE, &[]).await.map_err(failed)?.get(0);
+    if known {
+        check(client.query_one(VERSION, &[]).await.map_err(failed)?.get(0))?;
+    }
+    let run = postgres::migrations::runner().set_grouped(true).run_async(client).await;
+    run.map_err(|error| OpenError::Migration { source: Arc::new(error) })?;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await.map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The store itself: which database it is, opened once, and how operations reach it.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use futures_util::FutureExt;
+
+use crate::{OpenError, StoreError, conn::Operation, postgres::Postgres, sqlite::Sqlite};
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A data directory; the file in it is `meet-ai.db`.
+    Sqlite(PathBuf),
+    /// A server of Postgres.
+    Postgres(SecretUrl),
+}
+
+/// A URL that may hold a password: it is never shown.
+#[derive(Clone)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// Takes a URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL, password and all.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The SHA-256 digest of a secret, made by the caller: the store never sees the secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(***)")
+    }
+}
+
+/// What the database says of how it keeps what it acknowledges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// `sqlite` or `postgres`.
+    pub engine: &'static str,
+    /// The settings that matter, as the database reads them back.
+    pub settings: Vec<(String, String)>,
+    /// Whether an acknowledged message survives the loss of power.
+    pub durable: bool,
+}
+
+/// Keys, rooms, messages and people. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    driver: Arc<Driver>,
+}
+
+/// The two databases.
+enum Driver {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self.driver {
+            Driver::Sqlite(_) => "Store(sqlite)",
+            Driver::Postgres(_) => "Store(postgres)",
+        })
+    }
+}
+
+impl Store {
+    /// Opens the database, makes it if it is not there, and brings its schema up to date.
+    pub async fn open(location: &Location) -> Result<Self, OpenError> {
+        let driver = match location {
+            Location::Sqlite(directory) => Driver::Sqlite(Sqlite::open(directory.clone()).await?),
+            Location::Postgres(url) => Driver::Postgres(Postgres::open(url).await?),
+        };
+        Ok(Self { driver: Arc::new(driver) })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        if let Driver::Sqlite(sqlite) = &*self.driver {
+            sqlite.writer_is_there()?;
+        }
+        self.read((), |conn, ()| {
+            async move { conn.one("SELECT CAST(1 AS BIGINT)", &[], |_| Ok(())).await.map(drop) }.boxed()
+        })
+        .await
+    }
+
+    /// How many bytes are free on the file system of the database; unknown for Postgres.
+    pub fn free_bytes(&self) -> Option<u64> {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.free_bytes(),
+            Driver::Postgres(_) => None,
+        }
+    }
+
+    /// What the database says of its own durability.
+    pub async fn durability(&self) -> Result<Durability, StoreError> {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.durability().await,
+            Driver::Postgres(postgres) => postgres.durability().await,
+        }
+    }
+
+    /// Finishes what is under way and lets go of the database; what comes later is `Unavailable`.
+    pub async fn close(&self) {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.close().await,
+            Driver::Postgres(postgres) => postgres.close(),
+        }
+    }
+
+    /// Runs an operation that only reads.
+    pub(crate) async fn read<I, T>(&self, input: I, operation: Operation<I, T>) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.read(input, operation).await,
+            Driver::Postgres(postgres) => postgres.read(&input, operation).await,
+        }
+    }
+
+    /// Runs a search, which is ended when it takes too long.
+    pub(crate) async fn search_for<I, T>(&self, input: I, operation: Operation<I, T>) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.search(input, operation).await,
+            Driver::Postgres(postgres) => postgres.search(&input, operation).await,
+        }
+    }
+
+    /// Runs an operation in a transaction of its own, or one that it shares with others without
+    /// their seeing each other fail.
+    pub(crate) async fn write<I, T>(&self, input: I, operation: Operation<I, T>) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        match &*self.driver {
+            Driver::Sqlite(sqlite) => sqlite.write(input, operation).await,
+            Driver::Postgres(postgres) => postgres.write(&input, operation).await,
+        }
+    }
+}

@@ -78,6 +78,18 @@ impl Appender {
     }
 }
 
+impl Appender {
+    /// Waits until everything that was handed in is stored, published and answered; what comes later is
+    /// `Unavailable`.
+    pub async fn drain(&self) {
+        // Every waiting message holds its share of these until it is answered.
+        if let Ok(all) = self.bytes.acquire_many(u32::try_from(QUEUE_BYTES).unwrap_or(u32::MAX)).await {
+            self.bytes.close();
+            drop(all);
+        }
+    }
+}
+
 /// The appender's task.
 async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>, mut on_commit: impl FnMut(&[Appended]) + Send) {
     let mut waiting = Vec::with_capacity(BATCH);

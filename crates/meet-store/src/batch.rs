@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use meet_api::{
     Kind, Message, MessageId, MessageTag, RoomId, TenantId, Timestamp, UserId,
     text::{ClientId, Content, UserName},
 };
 
 use crate::{
-    Digest, StoreError,
+    Digest, Store, StoreError,
     conn::Conn,
     messages::{message_columns, read_message},
     search::term,
@@ -127,10 +128,13 @@ struct Facts {
     tenants: BTreeMap<TenantId, TenantState>,
     rooms: BTreeMap<RoomId, RoomState>,
     /// For each entry: what its idempotency key already stands for.
-    earlier: Vec<Option<(bool, Option<Arc<Message>>)>>,
+    earlier: Vec<Option<Earlier>>,
     /// For each entry: whether the message that it answers is there.
     reply_known: Vec<bool>,
 }
+
+/// Whether a key was used with the same body, and then the message.
+type Earlier = (bool, Option<Arc<Message>>);
 
 /// The scope of an idempotency key.
 type KeyScope<'e> = (TenantId, UserId, RoomId, &'e str);
@@ -263,19 +267,48 @@ fn read_room_state(row: &Row<'_>) -> Result<RoomState, StoreError> {
     })
 }
 
+/// What an idempotency key stands for: a message, and whether it was asked for in the same words.
+const EARLIER: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", CASE WHEN i.body = $5 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END FROM idempotency i \
+     JOIN messages m ON m.id = i.message_id \
+     WHERE i.room_id = $3 AND i.user_id = $2 AND i.client_id = $4 AND i.key_id = $1 AND i.created_at > $6"
+);
+
+/// Reads a row of [`EARLIER`].
+fn read_earlier(row: &Row<'_>) -> Result<Earlier, StoreError> {
+    let same = row.flag(9)?;
+    Ok((same, if same { Some(Arc::new(read_message(row)?)) } else { None }))
+}
+
+impl Store {
+    /// What became of a message that was sent before under this idempotency key, if it was.
+    pub async fn find_repeat(
+        &self,
+        tenant: TenantId,
+        room: RoomId,
+        user: UserId,
+        own: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
+        let input = (tenant, room, user, own.clone(), now.minus(IDEMPOTENCY_KEPT));
+        let found = self
+            .read(input, |conn, (tenant, room, user, own, since)| {
+                async move {
+                    let key = own.key.as_str();
+                    conn.one(EARLIER, &params![tenant, user, room, key, &own.body, *since], read_earlier).await
+                }
+                .boxed()
+            })
+            .await?;
+        Ok(found.map(|(_, earlier)| earlier.map_or(AppendOutcome::Conflict, AppendOutcome::Replayed)))
+    }
+}
+
 /// For each entry: whether its idempotency key stands for something, whether for the same body, and
 /// the message.
-async fn find_earlier(
-    conn: &mut Conn<'_>,
-    entries: &[Entry],
-) -> Result<Vec<Option<(bool, Option<Arc<Message>>)>>, StoreError> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        message_columns!(),
-        ", CASE WHEN i.body = $5 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END FROM idempotency i \
-         JOIN messages m ON m.id = i.message_id \
-         WHERE i.room_id = $3 AND i.user_id = $2 AND i.client_id = $4 AND i.key_id = $1 AND i.created_at > $6"
-    );
+async fn find_earlier(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Vec<Option<Earlier>>, StoreError> {
     let keyed: Vec<_> = entries
         .iter()
         .enumerate()
@@ -290,12 +323,7 @@ async fn find_earlier(
         .iter()
         .map(|(_, tenant, user, room, own, since)| params![tenant, user, room, own.key.as_str(), &own.body, *since])
         .collect();
-    let found = conn
-        .one_of_many(SQL, &sets, |row| {
-            let same = row.flag(9)?;
-            Ok((same, if same { Some(Arc::new(read_message(row)?)) } else { None }))
-        })
-        .await?;
+    let found = conn.one_of_many(EARLIER, &sets, read_earlier).await?;
     let mut earlier = vec![None; entries.len()];
     for ((place, ..), found) in keyed.iter().zip(found) {
         earlier[*place] = found;

@@ -91,10 +91,10 @@ impl Conn<'_> {
 
     /// Runs a statement once for each set of parameters, in their order, without waiting for one
     /// answer before sending the next.
-    pub(crate) async fn execute_many<const N: usize>(
+    pub(crate) async fn execute_many<'p, S: AsRef<[Param<'p>]> + Sync>(
         &mut self,
         sql: &str,
-        sets: &[[Param<'_>; N]],
+        sets: &[S],
     ) -> Result<u64, StoreError> {
         if sets.is_empty() {
             return Ok(0);
@@ -103,34 +103,34 @@ impl Conn<'_> {
             let mut touched = 0;
             let mut statement = conn.prepare_cached(sql)?;
             for set in sets {
-                bind(&mut statement, set)?;
+                bind(&mut statement, set.as_ref())?;
                 touched += statement.raw_execute()? as u64;
             }
             Ok(touched)
         }, client => {
             let statement = client.prepare_cached(sql).await?;
             let statement: &Statement = &statement;
-            let each = sets.iter().map(|set| async move { client.execute(statement, &references(set)).await });
+            let each = sets.iter().map(|set| async move { client.execute(statement, &references(set.as_ref())).await });
             Ok(try_join_all(each).await?.into_iter().sum())
         })
     }
 
     /// Runs a query once for each set of parameters, in their order, and gives the first row of each.
-    pub(crate) async fn one_of_many<const N: usize, T: Send>(
+    pub(crate) async fn one_of_many<'p, S: AsRef<[Param<'p>]> + Sync, T: Send>(
         &mut self,
         sql: &str,
-        sets: &[[Param<'_>; N]],
+        sets: &[S],
         mut read: impl Read<T>,
     ) -> Result<Vec<Option<T>>, StoreError> {
         if sets.is_empty() {
             return Ok(Vec::new());
         }
         postgres!(self, conn => {
-            sets.iter().map(|set| Ok(sqlite_rows(conn, sql, set, 1, &mut read)?.pop())).collect()
+            sets.iter().map(|set| Ok(sqlite_rows(conn, sql, set.as_ref(), 1, &mut read)?.pop())).collect()
         }, client => {
             let statement = client.prepare_cached(sql).await?;
             let statement: &Statement = &statement;
-            let each = sets.iter().map(|set| async move { client.query(statement, &references(set)).await });
+            let each = sets.iter().map(|set| async move { client.query(statement, &references(set.as_ref())).await });
             let answers = try_join_all(each).await?;
             answers.iter().map(|rows| rows.first().map(|row| read(&Row::Postgres(row))).transpose()).collect()
         })

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::Disk;
+
 /// Makes a directory that only its owner can enter; one that is there stays as it is.
 pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
@@ -63,8 +65,9 @@ pub(crate) fn remove_database(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// How many bytes an ordinary user may still write to the file system of `path`.
-pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+/// The file system of `path`, as an ordinary user may fill it.
+pub(crate) fn disk(path: &Path) -> Option<Disk> {
     let stat = rustix::fs::statvfs(path).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Some(Disk { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
 }

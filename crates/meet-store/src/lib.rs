@@ -38,5 +38,5 @@ pub use messages::Page;
 pub use people::{Ensured, NewSession, NewUser, Session, StoredUser};
 pub use rooms::{Created, DailyLimit, NewRoom, PublicFrom, RoomPatch, StoredRoom, WindowState};
 pub use search::MAX_WORDS;
-pub use store::{Digest, Durability, Location, SecretUrl, Store};
+pub use store::{Digest, Disk, Durability, Location, SecretUrl, Store};
 pub use words::words;

@@ -37,6 +37,11 @@ impl Postgres {
         Ok(Self { pool })
     }
 
+    /// A connection for work that is more than an operation.
+    pub(crate) async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
     /// Runs an operation, each of its statements by itself.
     pub(crate) async fn read<I, T>(&self, input: &I, operation: Operation<I, T>) -> Result<T, StoreError>
     where

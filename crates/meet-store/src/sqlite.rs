@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
-    Durability, OpenError, StoreError,
+    Disk, Durability, OpenError, StoreError,
     conn::{Conn, Operation},
     files, schema,
 };
@@ -195,9 +195,9 @@ impl Sqlite {
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
-    /// How many bytes are free beside the file.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
-        files::free_bytes(&self.directory)
+    /// The file system of the file.
+    pub(crate) fn disk(&self) -> Option<Disk> {
+        files::disk(&self.directory)
     }
 
     /// Reads back what the writing connection is set to.

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::FutureExt;
+use meet_api::Timestamp;
 
 use crate::{OpenError, StoreError, conn::Operation, postgres::Postgres, sqlite::Sqlite};
 
@@ -79,6 +80,15 @@ impl fmt::Debug for Store {
     }
 }
 
+/// A file system's size, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// What this process may still fill.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
 impl Store {
     /// Opens the database, makes it if it is not there, and brings its schema up to date.
     pub async fn open(location: &Location) -> Result<Self, OpenError> {
@@ -100,10 +110,10 @@ impl Store {
         .await
     }
 
-    /// How many bytes are free on the file system of the database; unknown for Postgres.
-    pub fn free_bytes(&self) -> Option<u64> {
+    /// The file system of the database; unknown for Postgres.
+    pub fn disk(&self) -> Option<Disk> {
         match &*self.driver {
-            Driver::Sqlite(sqlite) => sqlite.free_bytes(),
+            Driver::Sqlite(sqlite) => sqlite.disk(),
             Driver::Postgres(_) => None,
         }
     }
@@ -114,6 +124,12 @@ impl Store {
             Driver::Sqlite(sqlite) => sqlite.durability().await,
             Driver::Postgres(postgres) => postgres.durability().await,
         }
+    }
+
+    /// When the database was restored from a backup, if it ever was.
+    pub async fn restored_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT at FROM marks WHERE name = 'restored'";
+        self.read((), |conn, ()| async move { conn.one(SQL, &[], |row| row.time(0)).await }.boxed()).await
     }
 
     /// Finishes what is under way and lets go of the database; what comes later is `Unavailable`.

@@ -121,3 +121,9 @@ CREATE TABLE counters (
     count      BIGINT NOT NULL,
     PRIMARY KEY (key_id, name)
 );
+
+-- What happened to the database as a whole: 'restored' says when it came from a backup.
+CREATE TABLE marks (
+    name TEXT PRIMARY KEY NOT NULL,
+    at   BIGINT NOT NULL
+);

@@ -1,5 +1,43 @@
-//! stub
+//! The application behind meet-ai: operations on keys, rooms, messages and people, the hub that hands
+//! publications out, and the HTTP, socket and stream shells that call them.
+//!
+//! ```text
+//! http, gateway            shells: extract, call one operation, answer (never import each other)
+//!    └─ keys rooms messages people      operations: `impl App` blocks, no axum, no SQL
+//!          ├─ meet_store   the truth
+//!          └─ hub          who listens to what, here and now
+//! ```
+//!
+//! It contains no SQL (that is `meet-store`) and no command line (that is `meet-ai`).
 
+mod app;
+pub mod auth;
+// pub mod backup;
+pub mod clock;
 pub mod config;
+pub mod data_dir;
+// pub mod doctor;
+mod edge;
+pub mod error;
+mod gateway;
+mod http;
+pub mod hub;
+mod keys;
+pub mod limits;
+pub mod mention;
+pub mod messages;
+pub mod people;
+pub mod rooms;
+mod secret;
+mod serve;
+mod tasks;
+mod telemetry;
+mod web;
+mod welcome;
 
+pub use app::{App, FirstStart, StartError, Started};
+pub use clock::Clock;
 pub use config::Config;
+pub use error::Error;
+pub use http::openapi_json;
+pub use serve::{ServeError, serve};

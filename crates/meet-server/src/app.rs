@@ -1,0 +1,266 @@
+//! The application: what every operation needs, put together once for the binary and for tests.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use meet_api::TenantId;
+use meet_store::{Appended, Appender, OpenError, Store, TenantKind};
+use secrecy::SecretString;
+use tokio::{sync::Notify, task::AbortHandle};
+
+use crate::{
+    auth::Remembered,
+    clock::Clock,
+    config::{Config, Hosts, PublicUrl},
+    error::Error,
+    hub::{Address, Channel, Hub, Publication},
+    limits::{Slots, Windows},
+    tasks::Tasks,
+    welcome,
+};
+
+/// How long the purger rests when nothing was marked.
+const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// How long it rests between two slices, so that messages come first.
+const PURGE_PAUSE: Duration = Duration::from_millis(5);
+
+/// The application; a clone is the same one.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    runtime: Runtime,
+    store: Store,
+    appender: Appender,
+    hub: Hub,
+    limits: Limits,
+}
+
+/// What the process knows only while it runs.
+struct Runtime {
+    clock: Clock,
+    tasks: Tasks,
+    remembered: Remembered,
+    purge: Notify,
+    site: Site,
+    max_sockets: usize,
+    appending: AbortHandle,
+}
+
+/// How this server is called from outside.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The address for links, without a slash at the end.
+    pub public_url: String,
+    /// The Host headers that it answers to.
+    pub hosts: Hosts,
+    /// The name of the session cookie: one per port, because browsers do not tell ports apart.
+    pub cookie: String,
+    /// Whether the cookie travels by TLS only.
+    pub is_https: bool,
+}
+
+impl Site {
+    fn new(config: &Config, bound: SocketAddr) -> Self {
+        let is_https = config.public_url.as_ref().is_some_and(PublicUrl::is_https);
+        let cookie =
+            if is_https { "__Host-meet_ai_session".to_owned() } else { format!("meet_ai_session_{}", bound.port()) };
+        Self { public_url: config.base_url(bound), hosts: config.hosts(bound), cookie, is_https }
+    }
+}
+
+/// How much of something a caller may do.
+#[derive(Default)]
+pub struct Limits {
+    /// What happens, in fixed windows.
+    pub windows: Windows,
+    /// What stays open.
+    pub slots: Slots,
+}
+
+/// An application that is ready to serve.
+pub struct Started {
+    /// The application.
+    pub app: App,
+    /// What was made because the database was empty.
+    pub first: Option<FirstStart>,
+}
+
+/// The operator's tenant, just made.
+pub struct FirstStart {
+    /// Its key, shown this once.
+    pub key: SecretString,
+    /// Its id.
+    pub tenant: TenantId,
+}
+
+/// Why the application could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database was opened and could not be filled.
+    #[error("the first rooms could not be made")]
+    Prepare(#[source] Error),
+}
+
+impl App {
+    /// Opens the database, makes the operator's tenant when it is empty, and starts the tasks. `bound` is the address
+    /// that the server listens on, for the links it hands out and the hosts it answers to.
+    ///
+    /// # Errors
+    /// [`StartError`] when the database cannot be opened or written.
+    pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
+        let store = Store::open(&config.location()).await?;
+        let site = Site::new(&config, bound);
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
+        let (hub, tasks) = (Hub::default(), Tasks::default());
+        let publisher = hub.clone();
+        let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
+        let appending = tasks.run(append).abort_handle();
+        let app = Self(Arc::new(Inner {
+            config,
+            runtime: Runtime {
+                clock,
+                tasks,
+                remembered: Remembered::default(),
+                purge: Notify::new(),
+                site,
+                max_sockets,
+                appending,
+            },
+            store,
+            appender,
+            hub,
+            limits: Limits::default(),
+        }));
+        let first = app.prepare().await.map_err(StartError::Prepare)?;
+        app.tasks().spawn_until_stop(app.clone().tell_lobbies());
+        app.tasks().spawn_until_stop(app.clone().purge());
+        Ok(Started { app, first })
+    }
+
+    async fn prepare(&self) -> Result<Option<FirstStart>, Error> {
+        if !self.store().is_empty().await? {
+            return Ok(None);
+        }
+        let (key, tenant) = self.new_tenant(TenantKind::Operator).await?;
+        if self.config().welcome {
+            welcome::make(self, tenant).await?;
+        }
+        Ok(Some(FirstStart { key: key.key.into(), tenant }))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Time and chance.
+    pub fn clock(&self) -> &Clock {
+        &self.0.runtime.clock
+    }
+
+    /// The owner of all tasks.
+    pub fn tasks(&self) -> &Tasks {
+        &self.0.runtime.tasks
+    }
+
+    /// What was lately looked up.
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.0.runtime.remembered
+    }
+
+    /// How this server is called from outside.
+    pub fn site(&self) -> &Site {
+        &self.0.runtime.site
+    }
+
+    /// How many sockets, streams and waiters the whole server takes; 0 for any number.
+    pub(crate) fn max_sockets(&self) -> usize {
+        self.0.runtime.max_sockets
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The one way for a message into the database.
+    pub(crate) fn appender(&self) -> &Appender {
+        &self.0.appender
+    }
+
+    /// Who listens to what.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// How much of something a caller may do.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Refuses writes while the disk is nearly full; reads go on.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub(crate) fn refuse_when_disk_is_full(&self) -> Result<(), Error> {
+        match self.store().disk() {
+            Some(disk) if disk.free < self.config().limits.min_free_bytes(disk.total) => Err(Error::DiskFull),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what was handed in, ends the tasks and closes the database.
+    pub async fn close(&self) {
+        self.tasks().stop();
+        self.appender().drain().await;
+        self.0.runtime.appending.abort();
+        self.tasks().wait().await;
+        self.close_store().await;
+    }
+
+    /// Closes the database, whatever still runs.
+    pub(crate) async fn close_store(&self) {
+        self.store().close().await;
+    }
+
+    /// Has what was marked purged soon.
+    pub(crate) fn wake_purger(&self) {
+        self.0.runtime.purge.notify_one();
+    }
+
+    /// Deletes what was marked, in slices, and ends the connections to rooms whose time is over.
+    async fn purge(self) {
+        loop {
+            match self.purge_once().await {
+                Ok(true) => tokio::time::sleep(PURGE_PAUSE).await,
+                Ok(false) => {
+                    let _ = tokio::time::timeout(PURGE_EVERY, self.0.runtime.purge.notified()).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "purging goes on later");
+                    tokio::time::sleep(PURGE_EVERY).await;
+                }
+            }
+        }
+    }
+
+    async fn purge_once(&self) -> Result<bool, Error> {
+        Ok(self.store().purge_slice(self.clock().now()).await?)
+    }
+}
+
+/// Hands a committed batch to the hub, in commit order.
+fn publish(hub: &Hub, batch: &[Appended]) {
+    metrics::counter!("meet_messages_total").increment(batch.len() as u64);
+    metrics::histogram!("meet_append_batch_size").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+    for appended in batch {
+        let channel = Channel::Chat(appended.message.room_id);
+        let publication = Publication::message(channel, Arc::clone(&appended.message));
+        hub.publish(Address { tenant: appended.tenant, channel }, &Arc::new(publication));
+    }
+}

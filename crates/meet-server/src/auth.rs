@@ -1,0 +1,270 @@
+//! From a credential to a [`Member`]: who calls, for which tenant, with which role and rooms.
+//!
+//! A `Member` is a capability: rooms are reached only through [`App::room`] with one, so a handler cannot forget to
+//! ask.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use meet_api::{Kind, Role, RoomId, SessionId, TenantId, User, UserId};
+use meet_store::{Digest, Session, Tenant, TenantKind};
+
+use crate::{
+    app::App,
+    error::Error,
+    hub::CredentialRef,
+    secret::{self, KEY_PREFIX, SESSION_PREFIX},
+};
+
+/// How long a credential is believed without asking the store again: what another node ended is noticed after this.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// The most credentials remembered.
+const MAX_REMEMBERED: usize = 10_000;
+/// How often a key's last use is written.
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
+
+/// The credential that came with a request, after precedence was settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// None at all.
+    Nothing,
+    /// A key or session token, from the header or a socket's query.
+    Token(String),
+    /// The session cookie.
+    Cookie(String),
+}
+
+/// Who is speaking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A bare key, which may name any sender of its tenant.
+    Key,
+    /// A session, which always speaks as itself.
+    User(User),
+}
+
+/// Whoever calls with a valid credential.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whether that is the operator's.
+    pub operator: bool,
+    /// The tenant's generation, which moves on when its key is rotated.
+    pub generation: u64,
+    /// What it may do.
+    pub role: Role,
+    /// The rooms that it is held to; `None` for all of the tenant's.
+    pub rooms: Option<Arc<[RoomId]>>,
+    /// Who is speaking.
+    pub who: Who,
+    /// The session; `None` for a bare key.
+    pub session: Option<SessionId>,
+}
+
+impl Member {
+    fn of_key(tenant: &Tenant) -> Self {
+        Self {
+            tenant: tenant.id,
+            operator: tenant.kind == TenantKind::Operator,
+            generation: tenant.generation,
+            role: Role::Owner,
+            rooms: None,
+            who: Who::Key,
+            session: None,
+        }
+    }
+
+    /// The member that a session stands for.
+    pub fn of_session(session: &Session) -> Self {
+        Self {
+            tenant: session.tenant.id,
+            operator: session.tenant.kind == TenantKind::Operator,
+            generation: session.tenant.generation,
+            role: session.role,
+            rooms: session.rooms.as_deref().map(Arc::from),
+            who: Who::User(session.user.clone()),
+            session: Some(session.id),
+        }
+    }
+
+    /// Whether the member's scope holds the room.
+    pub fn reaches(&self, room: RoomId) -> bool {
+        self.rooms.as_ref().is_none_or(|rooms| rooms.contains(&room))
+    }
+
+    /// Whether it came by an invite.
+    pub fn is_guest(&self) -> bool {
+        self.rooms.is_some()
+    }
+
+    /// The user, when the member is one.
+    pub fn user(&self) -> Option<&User> {
+        match &self.who {
+            Who::Key => None,
+            Who::User(user) => Some(user),
+        }
+    }
+
+    /// What a connection of this member ends with.
+    pub fn credential(&self) -> CredentialRef {
+        CredentialRef { tenant: self.tenant, session: self.session }
+    }
+
+    /// The member as an owner of its tenant.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for members and spectators.
+    pub fn owner(&self) -> Result<&Self, Error> {
+        match self.role {
+            Role::Owner => Ok(self),
+            Role::Member | Role::Spectator => Err(Error::Forbidden("only an owner may do this")),
+        }
+    }
+
+    /// The member as the bearer of the key itself.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a session, even an owner's.
+    pub fn bare_key(&self) -> Result<&Self, Error> {
+        match self.who {
+            Who::Key => Ok(self),
+            Who::User(_) => Err(Error::Forbidden("this needs the API key itself, not a session")),
+        }
+    }
+}
+
+/// What was lately looked up, for a few seconds: a request must not cost a query for what did not change.
+#[derive(Default)]
+pub struct Remembered(Mutex<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    /// Rises when any credential ends; a look-up that began before is not remembered.
+    revision: u64,
+    members: HashMap<[u8; 32], (Member, Duration)>,
+    touched: HashMap<TenantId, Duration>,
+    users: HashMap<(TenantId, String, Kind), User>,
+}
+
+impl Remembered {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn member(&self, digest: &Digest, now: Duration) -> Result<Member, u64> {
+        let tables = self.tables();
+        match tables.members.get(&digest.0) {
+            Some((member, until)) if *until > now => Ok(member.clone()),
+            _ => Err(tables.revision),
+        }
+    }
+
+    fn keep(&self, digest: &Digest, member: &Member, now: Duration, revision: u64) {
+        let mut tables = self.tables();
+        if tables.revision != revision {
+            return;
+        }
+        if tables.members.len() >= MAX_REMEMBERED {
+            tables.members.retain(|_, (_, until)| *until > now);
+        }
+        if tables.members.len() < MAX_REMEMBERED {
+            tables.members.insert(digest.0, (member.clone(), now + BELIEVED));
+        }
+    }
+
+    /// Forgets everything about a tenant.
+    pub fn forget(&self, tenant: TenantId) {
+        let mut tables = self.tables();
+        tables.revision += 1;
+        tables.members.retain(|_, (member, _)| member.tenant != tenant);
+        tables.users.retain(|(of, _, _), _| *of != tenant);
+    }
+
+    fn is_touch_due(&self, tenant: TenantId, now: Duration) -> bool {
+        let mut tables = self.tables();
+        if tables.touched.get(&tenant).is_some_and(|at| now < *at + TOUCH_EVERY) {
+            return false;
+        }
+        if tables.touched.len() >= MAX_REMEMBERED {
+            tables.touched.retain(|_, at| now < *at + TOUCH_EVERY);
+        }
+        tables.touched.insert(tenant, now);
+        true
+    }
+
+    /// A user of a key, if it was met lately.
+    pub fn user(&self, tenant: TenantId, folded: &str, kind: Kind) -> Option<User> {
+        self.tables().users.get(&(tenant, folded.to_owned(), kind)).cloned()
+    }
+
+    /// Remembers a user of a key; users never change.
+    pub fn keep_user(&self, tenant: TenantId, folded: String, user: &User) {
+        let mut tables = self.tables();
+        if tables.users.len() >= MAX_REMEMBERED {
+            tables.users.clear();
+        }
+        tables.users.insert((tenant, folded, user.kind), user.clone());
+    }
+}
+
+impl App {
+    /// Who presents this; `None` for nobody.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for a credential that is present and wrong: nothing falls through to another.
+    pub async fn authenticate(&self, presented: &Presented) -> Result<Option<Member>, Error> {
+        match presented {
+            Presented::Nothing => Ok(None),
+            Presented::Token(token) | Presented::Cookie(token) => self.member_of(token).await.map(Some),
+        }
+    }
+
+    async fn member_of(&self, token: &str) -> Result<Member, Error> {
+        if !token.starts_with(KEY_PREFIX) && !token.starts_with(SESSION_PREFIX) {
+            return Err(Error::InvalidKey);
+        }
+        let digest = secret::digest(token);
+        let now = self.clock().monotonic();
+        let member = match self.remembered().member(&digest, now) {
+            Ok(member) => member,
+            Err(revision) => {
+                let member = self.look_up(token, &digest).await?.ok_or(Error::InvalidKey)?;
+                self.remembered().keep(&digest, &member, now, revision);
+                member
+            }
+        };
+        if member.session.is_none() && self.remembered().is_touch_due(member.tenant, now) {
+            let (app, tenant) = (self.clone(), member.tenant);
+            self.tasks().spawn(async move {
+                if let Err(error) = app.store().touch_key(tenant, app.clock().now()).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the key's last use was not written");
+                }
+            });
+        }
+        Ok(member)
+    }
+
+    async fn look_up(&self, token: &str, digest: &Digest) -> Result<Option<Member>, Error> {
+        if token.starts_with(KEY_PREFIX) {
+            return Ok(self.store().tenant_by_key(digest).await?.as_ref().map(Member::of_key));
+        }
+        let session = self.store().session_by_digest(digest, self.clock().now()).await?;
+        Ok(session.as_ref().map(Member::of_session))
+    }
+
+    /// Makes what ended in the store end here at once: remembered credentials and open connections, of one session
+    /// or with `None` of the whole tenant.
+    pub(crate) fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
+        self.remembered().forget(tenant);
+        self.hub().end_credential(tenant, session);
+    }
+
+    /// A fresh user id.
+    pub(crate) fn new_user_id(&self) -> UserId {
+        UserId::from_uuid(self.clock().uuid())
+    }
+}

@@ -1,0 +1,110 @@
+//! JSON bodies: bounded, read whole within a time, wrong types named by their field.
+
+use std::time::Duration;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::header,
+};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::{app::App, error::Error};
+
+use super::{Refusal, caller::UsedCookie};
+
+/// The longest body: a message of legal length fits however its JSON is escaped.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
+/// How much of a longer one is read and thrown away, so that its sender gets the answer and not a reset.
+const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A JSON body of any content type, or of `application/json` when a cookie is the credential. None at all is `{}`.
+#[derive(Debug, Clone)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Refusal> {
+        let by_cookie = request.extensions().get::<UsedCookie>().is_some();
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_json = content_type.is_some_and(is_json);
+        let body = tokio::time::timeout(PATIENCE, read(request))
+            .await
+            .map_err(|_| Error::Invalid("the body did not arrive in time".into()))??;
+        if by_cookie && !is_json && !body.is_empty() {
+            return Err(Error::UnsupportedMediaType.into());
+        }
+        Ok(Self(parse(&body)?))
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "the body".to_owned() } else { path };
+        match error.inner().classify() {
+            serde_json::error::Category::Data => {
+                Error::Invalid(format!("{field} is not what it should be: {}", error.inner()))
+            }
+            _ => Error::Invalid(format!("the body is not valid JSON: {}", error.inner())),
+        }
+    })?;
+    json.end().map_err(|error| Error::Invalid(format!("the body is not valid JSON: {error}")))?;
+    Ok(value)
+}
+
+async fn read(request: Request) -> Result<Bytes, Error> {
+    let mut stream = request.into_body().into_data_stream();
+    let mut body = Vec::new();
+    let mut length = 0_usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Error::Invalid("the body ended early".into()))?;
+        length += chunk.len();
+        if length <= MAX_BODY {
+            body.extend_from_slice(&chunk);
+        } else if length > MAX_DISCARDED {
+            break;
+        }
+    }
+    if length > MAX_BODY {
+        return Err(Error::TooLarge(format!("the body must have at most {MAX_BODY} bytes")));
+    }
+    Ok(body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use meet_api::request::{CreateRoom, SendMessage};
+
+    use super::*;
+
+    fn refused<T: DeserializeOwned + std::fmt::Debug>(body: &str) -> String {
+        parse::<T>(body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_by_its_field() {
+        assert!(refused::<CreateRoom>(r#"{"name": 5}"#).starts_with("name is not what it should be"));
+        assert!(refused::<CreateRoom>(r#"{"name": "x", "media": "film"}"#).starts_with("media is not"));
+        assert!(refused::<SendMessage>("[1").starts_with("the body is not valid JSON"));
+        assert!(refused::<SendMessage>(r#"{"content": "\ud800"}"#).contains("JSON"));
+        assert!(refused::<SendMessage>("{} x").contains("JSON"));
+    }
+
+    #[test]
+    fn no_body_is_an_empty_object_and_unknown_fields_are_ignored() {
+        assert_eq!(parse::<CreateRoom>(b"").unwrap(), CreateRoom::default());
+        assert_eq!(parse::<CreateRoom>(br#"{"colour": "red"}"#).unwrap(), CreateRoom::default());
+    }
+}

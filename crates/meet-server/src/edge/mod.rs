@@ -1,0 +1,18 @@
+//! What every request goes through before a shell takes it: its Host, its credential and Origin, its
+//! address, its query and body; and how an [`Error`](crate::Error) looks as an HTTP answer.
+//!
+//! Both `http` and `gateway` build on this; it calls no operation but authentication.
+
+mod answer;
+mod body;
+mod caller;
+mod guard;
+mod query;
+
+pub(crate) use answer::{Refusal, created, error_answer, with_window};
+pub(crate) use body::{Body, MAX_BODY};
+pub(crate) use caller::{
+    Caller, ClientIp, Known, Lenient, Socket, StreamCaller, dead_cookie, has_foreign_origin, session_cookie,
+};
+pub(crate) use guard::{check_host, count_requests, cross_origin, secure_headers};
+pub(crate) use query::{Path, Query};

@@ -1,0 +1,216 @@
+//! The live side: the room WebSocket, the room's event stream, the lobby's event stream.
+//!
+//! Handlers here refuse with an HTTP status before anything is upgraded; from then on a reader task owns the
+//! connection. What is sent, and when, is decided in [`position`] and [`room`]; [`transport`] only moves bytes.
+
+mod heartbeat;
+mod lobby;
+mod position;
+mod room;
+mod transport;
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{
+        State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use meet_api::{ErrorBody, ErrorCode, Kind, RoomId, User, text::UserName};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App,
+    auth::{Member, Who},
+    edge::{ClientIp, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, error_answer},
+    error::Error,
+    hub::{Encoding, Standing},
+    limits::{Slot, SlotCaps},
+    rooms::RoomAccess,
+};
+
+use room::{RoomReader, Since};
+use transport::Transport;
+
+/// A small read buffer: most sockets only listen, and the default costs 128 KiB each.
+const READ_BUFFER: usize = 4096;
+
+/// The live routes.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(room_socket)).routes(routes!(room_events)).routes(routes!(lobby_events))
+}
+
+/// A room's WebSocket: its messages as they are stored, and with `since` everything before them too.
+#[utoipa::path(
+    get, path = "/api/rooms/{id}/ws", operation_id = "room-socket", tag = "Streams",
+    security((), ("bearer" = []), ("token" = []), ("cookie" = [])),
+    params(
+        ("id" = RoomId, Path),
+        ("since" = Option<u64>, Query, description = "Send a hello, everything behind this `seq`, and events."),
+        ("epoch" = Option<String>, Query, description = "The epoch that `since` belongs to."),
+        ("name" = Option<String>, Query, description = "Who a bare key is."),
+        ("kind" = Option<Kind>, Query, description = "Whether that is a person or a program."),
+        ("exclude" = Option<String>, Query, description = "Leave out this sender."),
+        ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
+    ),
+    responses(
+        (status = 101, description = "The socket is open."), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 410, body = ErrorBody), (status = 426, body = ErrorBody), (status = 429, body = ErrorBody),
+    )
+)]
+async fn room_socket(
+    State(app): State<App>,
+    Socket(caller): Socket,
+    ClientIp(ip): ClientIp,
+    Path(id): Path<RoomId>,
+    query: Query,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let access = app.room(caller.as_ref(), id).await?;
+    let since = query.number("since")?.map(|seq| query.name("epoch").map(|epoch| Since { seq, epoch })).transpose()?;
+    let Ok(upgrade) = upgrade else {
+        return Ok(error_answer(ErrorCode::UpgradeRequired, "expected WebSocket upgrade"));
+    };
+    let reader = reader(&app, caller, access, &query, since, ip, Encoding::Frame).await?;
+    let upgrade =
+        upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0).max_message_size(MAX_BODY).max_frame_size(MAX_BODY);
+    Ok(upgrade.on_upgrade(move |socket| {
+        let clock = app.clock().clone();
+        let tasks = app.tasks().clone();
+        tasks.track(async move { reader.run(app, Transport::web_socket(socket, clock)).await })
+    }))
+}
+
+/// A room's event stream: a hello, then messages and events; resumes from `Last-Event-ID` or `since`.
+#[utoipa::path(
+    get, path = "/api/rooms/{id}/events", operation_id = "room-events", tag = "Streams",
+    security((), ("bearer" = []), ("token" = []), ("cookie" = [])),
+    params(
+        ("id" = RoomId, Path),
+        ("since" = Option<u64>, Query, description = "Begin behind this `seq`; at the head when absent."),
+        ("epoch" = Option<String>, Query, description = "The epoch that `since` belongs to."),
+        ("name" = Option<String>, Query, description = "Who a bare key is."),
+        ("kind" = Option<Kind>, Query, description = "Whether that is a person or a program."),
+        ("exclude" = Option<String>, Query, description = "Leave out this sender."),
+        ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 410, body = ErrorBody), (status = 429, body = ErrorBody),
+    )
+)]
+async fn room_events(
+    State(app): State<App>,
+    StreamCaller(caller): StreamCaller,
+    ClientIp(ip): ClientIp,
+    Path(id): Path<RoomId>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let access = app.room(caller.as_ref(), id).await?;
+    let last_event = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let seq = match last_event {
+        Some(seq) => Some(seq),
+        None => query.number("since")?,
+    };
+    let since = match seq {
+        Some(seq) => Since { seq, epoch: query.name("epoch")? },
+        None => Since { seq: app.head(&access).await?.0, epoch: None },
+    };
+    let reader = reader(&app, caller, access, &query, Some(since), ip, Encoding::Sse).await?;
+    let (transport, response) = Transport::sse(app.clock().clone());
+    let tasks = app.tasks().clone();
+    tasks.spawn(reader.run(app, transport));
+    Ok(response)
+}
+
+/// Your room list, live: rooms made, changed (at most once a second each) and deleted.
+#[utoipa::path(
+    get, path = "/api/lobby/events", operation_id = "lobby-events", tag = "Streams",
+    security(("bearer" = []), ("token" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+    )
+)]
+async fn lobby_events(
+    State(app): State<App>,
+    StreamCaller(caller): StreamCaller,
+    ClientIp(ip): ClientIp,
+) -> Result<Response, Refusal> {
+    let member = caller.ok_or(Error::MissingKey)?;
+    let slot = app.take_slot(Some(&member), member.user(), ip)?;
+    let (transport, response) = Transport::sse(app.clock().clone());
+    let tasks = app.tasks().clone();
+    tasks.spawn(lobby::run(app, member, transport, slot));
+    Ok(response)
+}
+
+/// Puts a reader together; everything that can be refused is refused here.
+async fn reader(
+    app: &App,
+    caller: Option<Member>,
+    access: RoomAccess,
+    query: &Query,
+    since: Option<Since>,
+    ip: IpAddr,
+    encoding: Encoding,
+) -> Result<RoomReader, Error> {
+    let user = match &caller {
+        Some(member) if !access.is_foreign() => named(app, member, query).await?,
+        _ => None,
+    };
+    let filter = app.filter(&access, query.name("exclude")?, query.name("mentions")?).await?;
+    let slot = app.take_slot(caller.as_ref(), user.as_ref(), ip)?;
+    let standing = user.clone().map_or(Standing::Watching, Standing::Present);
+    Ok(RoomReader { member: caller, user, access, since, filter, encoding, standing, slot })
+}
+
+/// The user that a connection is shown as: a session's own, or the one that a bare key names.
+async fn named(app: &App, member: &Member, query: &Query) -> Result<Option<User>, Error> {
+    match (&member.who, query.text("name")) {
+        (Who::User(user), _) => Ok(Some(user.clone())),
+        (Who::Key, None) => Ok(None),
+        (Who::Key, Some(name)) => {
+            let kind = match query.text("kind") {
+                None => Kind::Human,
+                Some(word) => {
+                    Kind::from_word(word).ok_or_else(|| Error::Invalid("kind must be human or agent".into()))?
+                }
+            };
+            app.named_user(member, UserName::parse("name", name)?, kind).await.map(Some)
+        }
+    }
+}
+
+impl App {
+    /// Takes a place for a socket, stream or waiter.
+    pub(crate) fn take_slot(&self, member: Option<&Member>, user: Option<&User>, ip: IpAddr) -> Result<Slot, Error> {
+        if self.tasks().is_stopping() {
+            return Err(Error::Unavailable("the server is stopping"));
+        }
+        let limits = &self.config().limits;
+        let caps = SlotCaps {
+            user: limits.sockets_per_user,
+            tenant: limits.sockets_per_tenant,
+            ip: limits.sockets_per_ip,
+            server: self.max_sockets(),
+        };
+        self.limits().slots.take(member.map(|member| member.tenant), user.map(|user| user.id), ip, caps)
+    }
+}
+
+/// An open stream's answer.
+fn stream_answer(body: axum::body::Body) -> Response {
+    let headers = [
+        (axum::http::header::CONTENT_TYPE, "text/event-stream"),
+        (axum::http::header::CACHE_CONTROL, "no-cache, no-store"),
+        (axum::http::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (StatusCode::OK, headers, body).into_response()
+}

@@ -1,0 +1,367 @@
+//! A reader of one room, over either transport: greeting, catching up, live, and what it says itself.
+
+use bytes::Bytes;
+use meet_api::{ClientFrame, Message, ServerFrame, User, frame::ClientMessage, text::ClientId};
+use meet_store::Page;
+
+use crate::{
+    app::App,
+    auth::{Member, Who},
+    error::Error,
+    hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Standing, json, sse_event},
+    limits::Slot,
+    messages::Filter,
+    rooms::RoomAccess,
+};
+
+use super::{
+    position::{Position, Start, Step},
+    transport::{Gone, Incoming, Transport},
+};
+
+/// What may wait for one reader before it is too slow.
+const OUTBOX_BYTES: usize = 1024 * 1024;
+/// How many messages are read from the store at a time.
+const PAGE: u32 = 500;
+
+/// The cursor that a reader brings.
+#[derive(Debug, Clone)]
+pub(super) struct Since {
+    /// It has everything up to here.
+    pub(super) seq: u64,
+    /// The epoch in which that was so, when it knows.
+    pub(super) epoch: Option<String>,
+}
+
+/// A reader whose rights were checked.
+pub(super) struct RoomReader {
+    pub(super) member: Option<Member>,
+    pub(super) user: Option<User>,
+    pub(super) access: RoomAccess,
+    pub(super) since: Option<Since>,
+    pub(super) filter: Filter,
+    pub(super) encoding: Encoding,
+    pub(super) standing: Standing,
+    pub(super) slot: Slot,
+}
+
+/// Why a reader's connection ends.
+enum End {
+    Gone,
+    Close(CloseReason),
+    TooLarge,
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::RoomNotFound => Self::Close(CloseReason::RoomGone),
+            error => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a reader could not be served and is sent away"
+                );
+                Self::Close(CloseReason::Shutdown)
+            }
+        }
+    }
+}
+
+impl RoomReader {
+    /// Serves the connection until it ends.
+    pub(super) async fn run(self, app: App, transport: Transport) {
+        let connection = app.hub().connect(self.member.as_ref().map(Member::credential), OUTBOX_BYTES);
+        let address = self.access.address();
+        let now = app.clock().now();
+        let subscription = connection.subscribe(address, self.standing.clone(), self.access.is_foreign(), now);
+        let mut session = Session {
+            app,
+            position: Position::live(),
+            has_events: self.since.is_some(),
+            reader: self,
+            connection,
+            transport,
+            batch: Vec::new(),
+        };
+        let end = session.serve().await;
+        drop(subscription);
+        let Session { reader, connection, transport, .. } = session;
+        drop(connection);
+        match end {
+            End::Gone => {}
+            End::Close(reason) => transport.close(reason).await,
+            End::TooLarge => transport.close_too_large().await,
+        }
+        drop(reader.slot);
+    }
+
+    fn encode(&self, message: &Message) -> Bytes {
+        let frame = json(message);
+        match self.encoding {
+            Encoding::Frame => frame,
+            Encoding::Sse => sse_event(Some(message.seq), "message", &frame),
+        }
+    }
+
+    fn encode_frame(&self, frame: &ServerFrame) -> Bytes {
+        let text = json(frame);
+        match self.encoding {
+            Encoding::Frame => text,
+            Encoding::Sse => {
+                let (event, id) = match frame {
+                    ServerFrame::Hello { .. } => ("hello", None),
+                    ServerFrame::Resync { head_seq, .. } => ("resync", Some(*head_seq)),
+                    ServerFrame::Position { seq } => ("position", Some(*seq)),
+                    ServerFrame::Presence { .. } => ("presence", None),
+                    ServerFrame::Ack { .. } => ("ack", None),
+                    ServerFrame::Error { .. } => ("error", None),
+                    ServerFrame::Pong => ("pong", None),
+                };
+                sse_event(id, event, &text)
+            }
+        }
+    }
+
+    /// Stores what the reader says; the same operation as a POST.
+    async fn store(&self, app: &App, mut frame: ClientMessage) -> Result<std::sync::Arc<Message>, Error> {
+        let member = self.member.as_ref().ok_or(Error::ReadOnly)?;
+        if self.access.room.expires_at.is_some_and(|end| end <= app.clock().now()) {
+            return Err(Error::Expired);
+        }
+        let writer = self.access.clone().writer()?;
+        let client_id = frame.client_id.as_deref().map(|id| ClientId::parse("client_id", id)).transpose()?;
+        if let (Who::Key, Some(user)) = (&member.who, &self.user)
+            && frame.message.sender.is_none()
+        {
+            frame.message.sender = Some(user.name.clone());
+            frame.message.sender_type.get_or_insert(user.kind);
+        }
+        let sent = app.send_message(member, &writer, frame.message, client_id).await?;
+        Ok(sent.message)
+    }
+}
+
+struct Session {
+    app: App,
+    reader: RoomReader,
+    connection: Connection,
+    transport: Transport,
+    position: Position,
+    has_events: bool,
+    batch: Vec<Bytes>,
+}
+
+impl Session {
+    async fn serve(&mut self) -> End {
+        match self.serve_until_end().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn serve_until_end(&mut self) -> Result<std::convert::Infallible, End> {
+        self.greet().await?;
+        loop {
+            self.deliver().await?;
+            let outbox = std::sync::Arc::clone(self.connection.outbox());
+            tokio::select! {
+                () = outbox.wait() => {}
+                incoming = self.transport.recv() => self.receive(incoming?).await?,
+            }
+        }
+    }
+
+    /// Greets a reader that brought a cursor and sends what it missed.
+    async fn greet(&mut self) -> Result<(), End> {
+        let Some(since) = self.reader.since.take() else { return Ok(()) };
+        let (head_seq, epoch) = self.app.head(&self.reader.access).await?;
+        let is_same_epoch = since.epoch.is_none_or(|given| given == epoch);
+        match Position::start(since.seq, is_same_epoch, head_seq) {
+            Start::Resync => {
+                self.position = Position::after(head_seq);
+                self.push(&ServerFrame::Resync { head_seq, epoch });
+            }
+            Start::Hello => {
+                self.position = Position::after(since.seq.max(self.reader.access.floor.min(head_seq)));
+                self.push(&ServerFrame::Hello { room_id: self.reader.access.room.id, head_seq, epoch });
+                if self.position.at() < Some(head_seq) {
+                    self.fill().await?;
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    /// Sends everything that waits in the queue.
+    async fn deliver(&mut self) -> Result<(), End> {
+        match self.connection.outbox().drain() {
+            Drained::Closed(reason) => Err(End::Close(reason)),
+            Drained::Publications(publications) => {
+                for publication in publications {
+                    self.take(&publication).await?;
+                }
+                if let Some(seq) = self.position.report(false) {
+                    self.push(&ServerFrame::Position { seq });
+                }
+                self.flush().await
+            }
+        }
+    }
+
+    async fn take(&mut self, publication: &Publication) -> Result<(), End> {
+        match &publication.body {
+            Body::Message(message) => match self.position.step(message.seq) {
+                Step::Drop => Ok(()),
+                Step::Fill => self.fill().await,
+                Step::Take => {
+                    let is_wanted = self.reader.filter.admits(message);
+                    if is_wanted {
+                        self.batch.push(publication.encoded(self.reader.encoding));
+                    }
+                    self.position.advance(message.seq, is_wanted);
+                    Ok(())
+                }
+            },
+            Body::Presence(_) | Body::Lobby(_) => {
+                if self.has_events {
+                    self.batch.push(publication.encoded(self.reader.encoding));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads on in the store until its end. Meanwhile the queue may overflow: what it loses is read here.
+    async fn fill(&mut self) -> Result<(), End> {
+        let outbox = std::sync::Arc::clone(self.connection.outbox());
+        outbox.set_lossy(true);
+        let mut is_settled = false;
+        loop {
+            let after = self.position.at().unwrap_or(0);
+            let (tenant, room) = (self.reader.access.tenant, self.reader.access.room.id);
+            let page = self.app.store().history(tenant, room, Page::After(after), PAGE).await.map_err(Error::from)?;
+            let is_last = page.len() < PAGE as usize;
+            for message in &page {
+                let is_wanted = self.reader.filter.admits(message);
+                if is_wanted {
+                    self.batch.push(self.reader.encode(message));
+                }
+                self.position.advance(message.seq, is_wanted);
+            }
+            if let Some(seq) = self.position.report(false) {
+                self.push(&ServerFrame::Position { seq });
+            }
+            self.flush().await?;
+            if is_last && is_settled {
+                return Ok(());
+            }
+            if is_last {
+                // From here on nothing may be lost; one more look shows what was until now.
+                outbox.set_lossy(false);
+                is_settled = true;
+            }
+        }
+    }
+
+    fn push(&mut self, frame: &ServerFrame) {
+        self.batch.push(self.reader.encode_frame(frame));
+    }
+
+    /// Writes the batch, unless the connection is to end first: a reader that does not read is not waited for.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let outbox = std::sync::Arc::clone(self.connection.outbox());
+        tokio::select! {
+            biased;
+            sent = self.transport.send_batch(&mut self.batch) => Ok(sent?),
+            reason = outbox.wait_closed() => Err(End::Close(reason)),
+        }
+    }
+
+    async fn receive(&mut self, incoming: Incoming) -> Result<(), End> {
+        let text = match incoming {
+            Incoming::Text(text) => text,
+            Incoming::NotText => {
+                self.refuse(&Error::Invalid("frames must be text".into()), None);
+                return self.flush().await;
+            }
+            Incoming::TooLarge => return Err(End::TooLarge),
+            Incoming::Quiet => {
+                if let Some(seq) = self.position.report(true) {
+                    self.push(&ServerFrame::Position { seq });
+                }
+                return self.flush().await;
+            }
+        };
+        match parse(&text) {
+            Ok(ClientFrame::Ping) => self.push(&ServerFrame::Pong),
+            Ok(ClientFrame::Message(message)) => self.say(message).await?,
+            Err(error) => self.refuse(&error, None),
+        }
+        self.flush().await
+    }
+
+    /// Stores what the reader says and tells it so.
+    async fn say(&mut self, message: ClientMessage) -> Result<(), End> {
+        let client_id = message.client_id.clone();
+        match self.reader.store(&self.app, message).await {
+            Ok(stored) => self.push(&ServerFrame::Ack { client_id, id: stored.id, seq: stored.seq }),
+            Err(error) => self.refuse(&error, client_id),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, error: &Error, client_id: Option<String>) {
+        if let Error::Store(source) = error {
+            tracing::error!(error = source as &dyn std::error::Error, "the store failed");
+        }
+        self.push(&ServerFrame::Error { error: error.to_string(), code: error.code(), client_id });
+    }
+}
+
+/// Reads a client's frame; a message may leave its `type` out.
+fn parse(text: &str) -> Result<ClientFrame, Error> {
+    #[derive(serde::Deserialize)]
+    struct Tag {
+        #[serde(rename = "type")]
+        tag: Option<String>,
+    }
+    let invalid = |error: serde_json::Error| Error::Invalid(format!("the frame is not what it should be: {error}"));
+    let tag: Tag = serde_json::from_str(text).map_err(invalid)?;
+    match tag.tag.as_deref() {
+        None => serde_json::from_str(text).map(ClientFrame::Message).map_err(invalid),
+        Some("ping" | "message") => serde_json::from_str(text).map_err(invalid),
+        Some(_) => Err(Error::Invalid("type must be message or ping".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meet_api::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_message_may_leave_its_type_out() {
+        for text in [r#"{"content":"hi"}"#, r#"{"type":"message","content":"hi"}"#, r#"{"content":"hi","x":1}"#] {
+            let Ok(ClientFrame::Message(message)) = parse(text) else { panic!("{text}") };
+            assert_eq!(message.message.content.as_deref(), Some("hi"));
+        }
+        assert!(matches!(parse(r#"{"type":"ping"}"#), Ok(ClientFrame::Ping)));
+    }
+
+    #[test]
+    fn anything_else_is_a_clear_refusal() {
+        for text in ["", "[]", "1", "null", r#"{"type":"dance"}"#, r#"{"type":5}"#, r#"{"content":5}"#, "{"] {
+            assert_eq!(parse(text).unwrap_err().code(), ErrorCode::InvalidRequest, "{text}");
+        }
+    }
+}

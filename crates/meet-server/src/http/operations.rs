@@ -1,0 +1,69 @@
+//! Health, readiness, metrics and the OpenAPI document.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use meet_api::{ErrorBody, ErrorCode};
+use secrecy::ExposeSecret;
+use subtle::ConstantTimeEq;
+
+use crate::{
+    app::App,
+    edge::{Refusal, error_answer},
+    error::Error,
+    telemetry,
+};
+
+/// Whether the process lives.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "Operations",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the server can serve: its database answers and it is not stopping.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "Operations",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorBody))
+)]
+pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Refusal> {
+    if app.tasks().is_stopping() {
+        return Err(Error::Unavailable("the server is stopping").into());
+    }
+    app.store().ping().await.map_err(Error::from)?;
+    Ok("ready\n")
+}
+
+/// Metrics in the Prometheus text format, for the bearer of the configured token.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(("bearer" = [])),
+    responses(
+        (status = 200, body = String, content_type = "text/plain"), (status = 401, body = ErrorBody),
+        (status = 404, description = "No metrics here.", body = ErrorBody),
+    )
+)]
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    let Some(token) = &app.config().metrics.token else {
+        return error_answer(ErrorCode::NotFound, "there is nothing at this address");
+    };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let shown = shown.strip_prefix("Bearer ").unwrap_or_default();
+    if bool::from(shown.as_bytes().ct_eq(token.expose_secret().as_bytes())) {
+        telemetry::render(&app).into_response()
+    } else {
+        error_answer(ErrorCode::InvalidKey, "Invalid metrics token")
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "openapi", tag = "Operations",
+    responses((status = 200, body = Object, content_type = "application/json"))
+)]
+pub(super) async fn openapi() -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], super::openapi_json()).into_response()
+}

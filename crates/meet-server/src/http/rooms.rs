@@ -1,0 +1,146 @@
+//! `/api/rooms` and `/api/public/rooms`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use meet_api::{
+    ErrorBody, Room, RoomId, RoomPresence,
+    request::{CreateRoom, UpdateRoom},
+};
+
+use crate::{
+    app::App,
+    edge::{Body, Caller, Known, Path, Query, Refusal, created, with_window},
+};
+
+use super::page;
+
+/// Your rooms, oldest first.
+#[utoipa::path(
+    get, path = "/api/rooms", operation_id = "list-rooms", tag = "Rooms", security(("bearer" = []), ("cookie" = [])),
+    params(
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
+        ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
+    ),
+    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody))
+)]
+pub(super) async fn list_rooms(
+    State(app): State<App>,
+    Known(member): Known,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let limit = query.limit()?;
+    let rooms = app.list_rooms(&member, query.cursor("after")?, limit).await?;
+    Ok(room_page("/api/rooms", rooms, limit))
+}
+
+/// Public rooms that the operator owns or has listed, oldest first.
+#[utoipa::path(
+    get, path = "/api/public/rooms", operation_id = "list-public-rooms", tag = "Rooms",
+    params(
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
+        ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
+    ),
+    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody))
+)]
+pub(super) async fn list_public_rooms(State(app): State<App>, query: Query) -> Result<Response, Refusal> {
+    let limit = query.limit()?;
+    let rooms = app.list_public_rooms(query.cursor("after")?, limit).await?;
+    Ok(room_page("/api/public/rooms", rooms, limit))
+}
+
+fn room_page(path: &str, rooms: Vec<Room>, limit: u32) -> Response {
+    let next = page::next(&rooms, limit, |room| room.id);
+    let mut response = Json(rooms).into_response();
+    response.headers_mut().extend(page::link(path, &[("next", next)]));
+    response
+}
+
+/// Make a room.
+#[utoipa::path(
+    post, path = "/api/rooms", operation_id = "create-room", tag = "Rooms", request_body = CreateRoom,
+    security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 201, body = Room), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+    )
+)]
+pub(super) async fn create_room(
+    State(app): State<App>,
+    Known(member): Known,
+    Body(body): Body<CreateRoom>,
+) -> Result<Response, Refusal> {
+    let (room, window) = app.create_room(&member, body).await?;
+    Ok(with_window(window, created(room)))
+}
+
+/// A room.
+#[utoipa::path(
+    get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path)),
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Room), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody))
+)]
+pub(super) async fn get_room(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(id): Path<RoomId>,
+) -> Result<Json<Room>, Refusal> {
+    let access = app.room(caller.as_ref(), id).await?;
+    Ok(Json(app.with_online(access.tenant, access.room)))
+}
+
+/// Change a room.
+#[utoipa::path(
+    patch, path = "/api/rooms/{id}", operation_id = "update-room", tag = "Rooms", params(("id" = RoomId, Path)),
+    request_body = UpdateRoom, security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Room), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+    )
+)]
+pub(super) async fn update_room(
+    State(app): State<App>,
+    Known(member): Known,
+    Path(id): Path<RoomId>,
+    Body(body): Body<UpdateRoom>,
+) -> Result<Json<Room>, Refusal> {
+    let room = app.room(Some(&member), id).await?.owner()?;
+    Ok(Json(app.update_room(&member, room, body).await?))
+}
+
+/// Delete a room with everything in it.
+#[utoipa::path(
+    delete, path = "/api/rooms/{id}", operation_id = "delete-room", tag = "Rooms", params(("id" = RoomId, Path)),
+    security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+    )
+)]
+pub(super) async fn delete_room(
+    State(app): State<App>,
+    Known(member): Known,
+    Path(id): Path<RoomId>,
+) -> Result<StatusCode, Refusal> {
+    let room = app.room(Some(&member), id).await?.owner()?;
+    app.delete_room(&room).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who is in a room now.
+#[utoipa::path(
+    get, path = "/api/rooms/{id}/presence", operation_id = "get-presence", tag = "Rooms",
+    params(("id" = RoomId, Path)), security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = RoomPresence), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody))
+)]
+pub(super) async fn get_presence(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(id): Path<RoomId>,
+) -> Result<Json<RoomPresence>, Refusal> {
+    let access = app.room(caller.as_ref(), id).await?;
+    Ok(Json(app.room_presence(&access)))
+}

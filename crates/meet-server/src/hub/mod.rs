@@ -1,0 +1,381 @@
+//! Who listens to what: (tenant, channel) → connections.
+//!
+//! The hub hands publications to bounded queues and knows who is present. It keeps no history (the
+//! store does), speaks no protocol (the gateway does) and checks no rights (the operations did).
+
+mod outbox;
+pub mod presence;
+mod publication;
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use meet_api::{RoomId, RoomPresence, SessionId, TenantId, Timestamp, User};
+use tokio::sync::Notify;
+
+pub use outbox::{CloseReason, Drained, Outbox};
+pub use publication::{Body, Encoding, Publication};
+pub(crate) use publication::{json, sse_event};
+
+use presence::Roster;
+
+/// Enough locks that two busy rooms rarely wait for one another.
+const SHARDS: usize = 64;
+
+/// What can be listened to inside a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// A room: its messages and who is in it.
+    Chat(RoomId),
+    /// The tenant's rooms coming, changing and going.
+    Org,
+}
+
+/// A channel with the tenant it belongs to: the hub's key, so that no channel name crosses tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The tenant of the room or user that the channel names.
+    pub tenant: TenantId,
+    /// The channel.
+    pub channel: Channel,
+}
+
+impl Address {
+    /// A room's channel.
+    pub fn chat(tenant: TenantId, room: RoomId) -> Self {
+        Self { tenant, channel: Channel::Chat(room) }
+    }
+
+    /// A tenant's lobby.
+    pub fn org(tenant: TenantId) -> Self {
+        Self { tenant, channel: Channel::Org }
+    }
+}
+
+/// How a subscriber stands in a channel.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// Named in presence.
+    Present(User),
+    /// Counted, never named.
+    Watching,
+    /// Neither named nor counted: a long poll, a lobby stream.
+    Unseen,
+}
+
+/// What a connection came in with, so that it ends when that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CredentialRef {
+    /// The tenant of the key or session.
+    pub tenant: TenantId,
+    /// The session; `None` for a bare key.
+    pub session: Option<SessionId>,
+}
+
+/// The hub; a clone is the same hub.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    hasher: RandomState,
+    shards: Box<[Shard]>,
+    connections: Mutex<HashMap<u64, Registered>>,
+    next: AtomicU64,
+    changed: Mutex<HashSet<(TenantId, RoomId)>>,
+    changed_wake: Notify,
+}
+
+/// Some of the channels, behind one lock.
+type Shard = Mutex<HashMap<Address, Arc<Mutex<Topic>>>>;
+
+/// A connection's credential and queue.
+type Registered = (Option<CredentialRef>, Arc<Outbox>);
+
+#[derive(Default)]
+struct Topic {
+    subscribers: HashMap<u64, Subscriber>,
+    roster: Roster,
+}
+
+struct Subscriber {
+    outbox: Arc<Outbox>,
+    foreign: bool,
+    standing: Standing,
+}
+
+/// A poisoned lock only says that another task panicked; the maps stay whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            connections: Mutex::default(),
+            next: AtomicU64::new(1),
+            changed: Mutex::default(),
+            changed_wake: Notify::new(),
+        }))
+    }
+}
+
+impl Hub {
+    /// Registers a connection; it unregisters when the returned value is dropped.
+    pub fn connect(&self, credential: Option<CredentialRef>, outbox_bytes: usize) -> Connection {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let outbox = Arc::new(Outbox::new(outbox_bytes));
+        lock(&self.0.connections).insert(id, (credential, Arc::clone(&outbox)));
+        Connection { hub: self.clone(), id, outbox }
+    }
+
+    /// Ends every connection that came in with this credential: one session, or with `None` the whole tenant.
+    pub fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
+        for (credential, outbox) in lock(&self.0.connections).values() {
+            if let Some(credential) = credential
+                && credential.tenant == tenant
+                && (session.is_none() || credential.session == session)
+            {
+                outbox.close(CloseReason::CredentialEnded);
+            }
+        }
+    }
+
+    /// Ends every connection.
+    pub fn close_all(&self, reason: CloseReason) {
+        for (_, outbox) in lock(&self.0.connections).values() {
+            outbox.close(reason);
+        }
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        lock(&self.0.connections).len()
+    }
+
+    /// Hands a publication to everyone who listens there. Never waits: a full queue closes its connection.
+    pub fn publish(&self, address: Address, publication: &Arc<Publication>) {
+        if let Some(topic) = self.topic(address) {
+            lock(&topic).publish(publication);
+        }
+        if publication.offset().is_some() {
+            self.mark_changed(address);
+        }
+    }
+
+    /// Notes that a room's head or people changed, for the lobby of its tenant, if anyone is in it.
+    fn mark_changed(&self, address: Address) {
+        let Channel::Chat(room) = address.channel else { return };
+        if self.has_subscribers(Address::org(address.tenant)) {
+            lock(&self.0.changed).insert((address.tenant, room));
+            self.0.changed_wake.notify_one();
+        }
+    }
+
+    /// Waits for rooms whose head or people changed, and takes them.
+    pub async fn changed_rooms(&self) -> HashSet<(TenantId, RoomId)> {
+        loop {
+            let changed = std::mem::take(&mut *lock(&self.0.changed));
+            if !changed.is_empty() {
+                return changed;
+            }
+            self.0.changed_wake.notified().await;
+        }
+    }
+
+    /// Whether anyone listens there.
+    pub fn has_subscribers(&self, address: Address) -> bool {
+        self.topic(address).is_some()
+    }
+
+    /// Ends every connection that listens there; with `foreign_only`, those that are there because the room is public.
+    pub fn close_channel(&self, address: Address, reason: CloseReason, foreign_only: bool) {
+        if let Some(topic) = self.topic(address) {
+            for subscriber in lock(&topic).subscribers.values() {
+                if subscriber.foreign || !foreign_only {
+                    subscriber.outbox.close(reason);
+                }
+            }
+        }
+    }
+
+    /// Ends every connection that listens to anything of a tenant.
+    pub fn close_tenant(&self, tenant: TenantId, reason: CloseReason) {
+        for shard in &self.0.shards {
+            let topics: Vec<_> =
+                lock(shard).iter().filter(|(at, _)| at.tenant == tenant).map(|(_, topic)| Arc::clone(topic)).collect();
+            for topic in topics {
+                lock(&topic).subscribers.values().for_each(|subscriber| subscriber.outbox.close(reason));
+            }
+        }
+    }
+
+    /// Who is in a channel.
+    pub fn presence(&self, address: Address) -> RoomPresence {
+        self.topic(address)
+            .map_or_else(|| RoomPresence { members: Vec::new(), watching: 0 }, |topic| lock(&topic).roster.snapshot())
+    }
+
+    /// How many users are visible in a channel.
+    pub fn online(&self, address: Address) -> u64 {
+        self.topic(address).map_or(0, |topic| lock(&topic).roster.online())
+    }
+
+    fn shard(&self, address: Address) -> &Shard {
+        let hash = self.0.hasher.hash_one(address);
+        &self.0.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+
+    fn topic(&self, address: Address) -> Option<Arc<Mutex<Topic>>> {
+        lock(self.shard(address)).get(&address).map(Arc::clone)
+    }
+
+    fn leave(&self, address: Address, connection: u64) {
+        let mut shard = lock(self.shard(address));
+        let Some(topic) = shard.get(&address).map(Arc::clone) else { return };
+        let mut topic = lock(&topic);
+        if let Some(subscriber) = topic.subscribers.remove(&connection)
+            && let Some(event) = topic.roster.leave(&subscriber.standing)
+        {
+            topic.publish(&Arc::new(Publication::presence(address.channel, event)));
+        }
+        if topic.subscribers.is_empty() {
+            shard.remove(&address);
+        }
+        drop((topic, shard));
+        self.mark_changed(address);
+    }
+}
+
+impl Topic {
+    fn publish(&self, publication: &Arc<Publication>) {
+        for subscriber in self.subscribers.values() {
+            subscriber.outbox.push(publication);
+        }
+    }
+}
+
+/// A registered connection.
+pub struct Connection {
+    hub: Hub,
+    id: u64,
+    outbox: Arc<Outbox>,
+}
+
+impl Connection {
+    /// The connection's queue.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Listens to a channel until the returned value is dropped. What is published from here on is queued, so a
+    /// history read that starts afterwards leaves no gap. `foreign` marks those who are there because it is public.
+    pub fn subscribe(&self, address: Address, standing: Standing, foreign: bool, now: Timestamp) -> Subscription {
+        let mut shard = lock(self.hub.shard(address));
+        let topic = Arc::clone(shard.entry(address).or_default());
+        let mut topic = lock(&topic);
+        drop(shard);
+        let joined = topic.roster.join(&standing, now);
+        topic.subscribers.insert(self.id, Subscriber { outbox: Arc::clone(&self.outbox), foreign, standing });
+        if let Some(event) = joined {
+            topic.publish(&Arc::new(Publication::presence(address.channel, event)));
+        }
+        drop(topic);
+        self.hub.mark_changed(address);
+        Subscription { hub: self.hub.clone(), address, connection: self.id }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.hub.0.connections).remove(&self.id);
+    }
+}
+
+/// A connection's place in a channel.
+pub struct Subscription {
+    hub: Hub,
+    address: Address,
+    connection: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.leave(self.address, self.connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meet_api::{Kind, PresenceChange};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn address() -> Address {
+        Address::chat(TenantId::from_uuid(Uuid::from_u128(1)), RoomId::from_uuid(Uuid::from_u128(2)))
+    }
+
+    fn user(n: u128) -> User {
+        User { id: meet_api::UserId::from_uuid(Uuid::from_u128(n)), name: format!("user {n}"), kind: Kind::Human }
+    }
+
+    fn changes(outbox: &Outbox) -> Vec<(PresenceChange, String)> {
+        let Drained::Publications(publications) = outbox.drain() else { panic!("closed") };
+        publications
+            .iter()
+            .filter_map(|publication| match &publication.body {
+                Body::Presence(event) => Some((event.change, event.member.name.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_user_joins_with_its_first_connection_and_leaves_with_its_last() {
+        let (hub, now) = (Hub::default(), Timestamp::from_millis(5));
+        let watcher = hub.connect(None, 1 << 20);
+        let _watching = watcher.subscribe(address(), Standing::Watching, false, now);
+        let (phone, laptop) = (hub.connect(None, 1 << 20), hub.connect(None, 1 << 20));
+        let on_phone = phone.subscribe(address(), Standing::Present(user(7)), false, now);
+        let on_laptop = laptop.subscribe(address(), Standing::Present(user(7)), false, now);
+        assert_eq!(changes(watcher.outbox()), [(PresenceChange::Join, "user 7".to_owned())]);
+        assert_eq!((hub.online(address()), hub.presence(address()).watching), (1, 1));
+        drop(on_phone);
+        assert_eq!(changes(watcher.outbox()), []);
+        drop(on_laptop);
+        assert_eq!(changes(watcher.outbox()), [(PresenceChange::Leave, "user 7".to_owned())]);
+        assert_eq!(hub.online(address()), 0);
+    }
+
+    #[test]
+    fn ending_a_session_closes_its_connections_and_no_others() {
+        let hub = Hub::default();
+        let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+        let session = SessionId::from_uuid(Uuid::from_u128(9));
+        let key = hub.connect(Some(CredentialRef { tenant, session: None }), 1024);
+        let signed_in = hub.connect(Some(CredentialRef { tenant, session: Some(session) }), 1024);
+        hub.end_credential(tenant, Some(session));
+        assert!(matches!(signed_in.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
+        assert!(matches!(key.outbox().drain(), Drained::Publications(_)));
+        hub.end_credential(tenant, None);
+        assert!(matches!(key.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
+    }
+
+    #[test]
+    fn the_last_to_leave_takes_the_channel_with_it() {
+        let hub = Hub::default();
+        let connection = hub.connect(None, 1024);
+        drop(connection.subscribe(address(), Standing::Unseen, false, Timestamp::from_millis(0)));
+        assert!(!hub.has_subscribers(address()));
+        drop(connection);
+        assert_eq!(hub.connections(), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! What is handed out on a channel: its offset and its bytes, encoded once per protocol and shared.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use meet_api::{Message, ServerFrame, frame::LobbyEvent};
+
+use super::{Channel, presence::PresenceEvent};
+
+/// The wire forms that a publication can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// A JSON frame of the room socket.
+    Frame,
+    /// An event of a `text/event-stream`.
+    Sse,
+}
+
+/// One event on a channel.
+pub struct Publication {
+    /// The channel it was published on.
+    pub channel: Channel,
+    /// What it tells.
+    pub body: Body,
+    frame: Bytes,
+    sse: OnceLock<Bytes>,
+}
+
+/// What a publication tells.
+pub enum Body {
+    /// A message; the only kind with an offset, its `seq`.
+    Message(Arc<Message>),
+    /// Somebody came, left or changed.
+    Presence(PresenceEvent),
+    /// A room of the tenant came, changed or went.
+    Lobby(LobbyEvent),
+}
+
+impl Publication {
+    /// A stored message.
+    pub fn message(channel: Channel, message: Arc<Message>) -> Self {
+        let frame = json(message.as_ref());
+        Self { channel, body: Body::Message(message), frame, sse: OnceLock::new() }
+    }
+
+    /// A change of presence.
+    pub fn presence(channel: Channel, event: PresenceEvent) -> Self {
+        let member = &event.member;
+        let frame = json(&ServerFrame::Presence {
+            event: event.change,
+            user: member.user,
+            name: member.name.clone(),
+            kind: member.kind,
+            status: member.status,
+        });
+        Self { channel, body: Body::Presence(event), frame, sse: OnceLock::new() }
+    }
+
+    /// A change of the room list.
+    pub fn lobby(channel: Channel, event: LobbyEvent) -> Self {
+        let frame = match &event {
+            LobbyEvent::RoomCreated(room) | LobbyEvent::RoomUpdated(room) => json(room),
+            LobbyEvent::RoomDeleted { id } => json(&serde_json::json!({ "id": id })),
+        };
+        Self { channel, body: Body::Lobby(event), frame, sse: OnceLock::new() }
+    }
+
+    /// The offset by which the receiver orders it: a message's `seq`; `None` for what is not history.
+    pub fn offset(&self) -> Option<u64> {
+        match &self.body {
+            Body::Message(message) => Some(message.seq),
+            Body::Presence(_) | Body::Lobby(_) => None,
+        }
+    }
+
+    /// How many bytes it takes on a wire, about.
+    pub fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The bytes of it, made once for each encoding.
+    pub fn encoded(&self, encoding: Encoding) -> Bytes {
+        match encoding {
+            Encoding::Frame => self.frame.clone(),
+            Encoding::Sse => self.sse.get_or_init(|| self.encode_sse()).clone(),
+        }
+    }
+
+    fn encode_sse(&self) -> Bytes {
+        let event = match &self.body {
+            Body::Message(_) => "message",
+            Body::Presence(_) => "presence",
+            Body::Lobby(LobbyEvent::RoomCreated(_)) => "room_created",
+            Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
+            Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
+        };
+        sse_event(self.offset(), event, &self.frame)
+    }
+}
+
+/// An event of a `text/event-stream`; JSON has no raw line break, so one `data:` line holds it.
+pub(crate) fn sse_event(id: Option<u64>, event: &str, data: &[u8]) -> Bytes {
+    let mut text = Vec::with_capacity(data.len() + 64);
+    if let Some(id) = id {
+        text.extend_from_slice(b"id: ");
+        text.extend_from_slice(id.to_string().as_bytes());
+        text.push(b'\n');
+    }
+    text.extend_from_slice(b"event: ");
+    text.extend_from_slice(event.as_bytes());
+    text.extend_from_slice(b"\ndata: ");
+    text.extend_from_slice(data);
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
+/// JSON bytes of our own types, which always serialise: their keys are strings and nothing in them can fail.
+pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

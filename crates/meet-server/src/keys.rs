@@ -1,0 +1,95 @@
+//! API keys: making, showing, rotating and deleting the tenants behind them.
+
+use std::net::IpAddr;
+
+use meet_api::{
+    TenantId,
+    request::{KeyInfo, NewKey},
+};
+use meet_store::{NewTenant, TenantKind};
+use secrecy::ExposeSecret;
+
+use crate::{
+    app::App,
+    auth::Member,
+    error::{Error, Window},
+    hub::CloseReason,
+    limits::{Bucket, Subject},
+    secret,
+};
+
+impl App {
+    /// Makes a key and its tenant for a stranger at `ip`.
+    ///
+    /// # Errors
+    /// [`Error::SignupClosed`], or [`Error::RateLimited`] for too many from one address.
+    pub async fn create_key(&self, ip: IpAddr) -> Result<(NewKey, Option<Window>), Error> {
+        if !self.config().signup_is_open() {
+            return Err(Error::SignupClosed);
+        }
+        self.refuse_when_disk_is_full()?;
+        let limit = self.config().limits.keys_per_hour_per_ip;
+        let window = self.limits().windows.take(Bucket::Keys, Subject::network(ip), limit, self.clock().monotonic())?;
+        let (key, _) = self.new_tenant(TenantKind::Key).await?;
+        Ok((key, window))
+    }
+
+    /// Makes a tenant with a key of its own.
+    pub(crate) async fn new_tenant(&self, kind: TenantKind) -> Result<(NewKey, TenantId), Error> {
+        let key = secret::new_key(self.clock());
+        let prefix = secret::shown_prefix(&key);
+        let tenant = NewTenant {
+            id: TenantId::from_uuid(self.clock().uuid()),
+            kind,
+            key: Some((secret::digest(key.expose_secret()), prefix.clone())),
+            created_at: self.clock().now(),
+        };
+        let id = tenant.id;
+        self.store().create_tenant(tenant).await?;
+        Ok((NewKey { key: key.expose_secret().to_owned(), prefix }, id))
+    }
+
+    /// What is kept of the member's key.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for guests.
+    pub async fn key_info(&self, member: &Member) -> Result<KeyInfo, Error> {
+        let tenant = self.store().tenant(member.owner()?.tenant).await?.ok_or(Error::InvalidKey)?;
+        Ok(KeyInfo {
+            id: tenant.id,
+            prefix: tenant.prefix.unwrap_or_default(),
+            created_at: tenant.created_at,
+            last_used: tenant.last_used,
+        })
+    }
+
+    /// Replaces the member's key; the old one, its sessions, invites and connections end.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for anyone without the key itself.
+    pub async fn rotate_key(&self, member: &Member) -> Result<NewKey, Error> {
+        let tenant = member.bare_key()?.tenant;
+        let key = secret::new_key(self.clock());
+        let prefix = secret::shown_prefix(&key);
+        let digest = secret::digest(key.expose_secret());
+        self.store().rotate_key(tenant, digest, prefix.clone(), self.clock().now()).await?.ok_or(Error::InvalidKey)?;
+        self.end_credential(tenant, None);
+        Ok(NewKey { key: key.expose_secret().to_owned(), prefix })
+    }
+
+    /// Deletes the member's tenant: everything ends at once, its data is purged in slices.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for anyone without the key itself.
+    pub async fn delete_key(&self, member: &Member) -> Result<(), Error> {
+        let tenant = member.bare_key()?.tenant;
+        if member.operator {
+            return Err(Error::Forbidden("the operator's tenant cannot be deleted; rotate its key instead"));
+        }
+        self.store().delete_tenant(tenant, self.clock().now()).await?;
+        self.end_credential(tenant, None);
+        self.hub().close_tenant(tenant, CloseReason::RoomGone);
+        self.wake_purger();
+        Ok(())
+    }
+}

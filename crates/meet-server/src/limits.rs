@@ -1,0 +1,260 @@
+//! How much of something a caller may do: fixed windows for what happens, slots for what stays open.
+//!
+//! Both tables are bounded, and take the time as an argument. What must survive a restart (rooms per
+//! day, bytes per tenant) is counted in the store instead.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use meet_api::{TenantId, UserId};
+
+use crate::error::{Error, Window};
+
+/// The most windows that are kept; beyond that, strangers share one.
+const MAX_WINDOWS: usize = 100_000;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// New API keys, an hour.
+    Keys,
+    /// Tries to use an invite or owner link, a minute.
+    InviteTries,
+    /// Messages, a minute.
+    Messages,
+}
+
+impl Bucket {
+    const fn length(self) -> Duration {
+        match self {
+            Self::Keys => Duration::from_hours(1),
+            Self::InviteTries | Self::Messages => Duration::from_mins(1),
+        }
+    }
+}
+
+/// Whose count it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A tenant, over all its names.
+    Tenant(TenantId),
+    /// One user.
+    User(UserId),
+    /// An address; an IPv6 host owns a /64, so that is what counts.
+    Network(IpAddr),
+    /// Everyone who found the table full.
+    Crowd,
+}
+
+impl Subject {
+    /// The subject that an address counts as.
+    pub fn network(ip: IpAddr) -> Self {
+        Self::Network(match ip {
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => IpAddr::V4(ip),
+                None => {
+                    let [a, b, c, d, ..] = ip.segments();
+                    IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+                }
+            },
+            ip @ IpAddr::V4(_) => ip,
+        })
+    }
+}
+
+/// Fixed windows: from the first counted request, per bucket and subject.
+#[derive(Default)]
+pub struct Windows(Mutex<HashMap<(Bucket, Subject), Count>>);
+
+struct Count {
+    ends: Duration,
+    used: u64,
+}
+
+impl Windows {
+    /// Counts one request at `now` (monotonic). A limit of 0 is none. Refused requests are not counted.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when the window is used up.
+    pub fn take(&self, bucket: Bucket, subject: Subject, limit: u64, now: Duration) -> Result<Option<Window>, Error> {
+        if limit == 0 {
+            return Ok(None);
+        }
+        let mut table = lock(&self.0);
+        if table.len() >= MAX_WINDOWS && !table.contains_key(&(bucket, subject)) {
+            table.retain(|_, count| count.ends > now);
+        }
+        let subject = if table.len() >= MAX_WINDOWS { Subject::Crowd } else { subject };
+        let count = table.entry((bucket, subject)).or_insert(Count { ends: Duration::ZERO, used: 0 });
+        if count.ends <= now {
+            *count = Count { ends: now + bucket.length(), used: 0 };
+        }
+        let reset = count.ends.saturating_sub(now);
+        if count.used >= limit {
+            return Err(Error::RateLimited(Window { limit, remaining: 0, reset }));
+        }
+        count.used += 1;
+        Ok(Some(Window { limit, remaining: limit - count.used, reset }))
+    }
+
+    /// Gives one counted request back, for what turned out to be a repeat.
+    pub fn give_back(&self, bucket: Bucket, subject: Subject) {
+        if let Some(count) = lock(&self.0).get_mut(&(bucket, subject)) {
+            count.used = count.used.saturating_sub(1);
+        }
+    }
+}
+
+/// Open sockets, streams and waiters, counted per user, tenant, address and server.
+#[derive(Clone, Default)]
+pub struct Slots(Arc<Mutex<HashMap<Place, usize>>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Server,
+    Of(Subject),
+}
+
+/// The caps of [`Slots`]; 0 is none.
+#[derive(Debug, Clone, Copy)]
+pub struct SlotCaps {
+    /// Per user.
+    pub user: usize,
+    /// Per tenant.
+    pub tenant: usize,
+    /// Per address.
+    pub ip: usize,
+    /// All together.
+    pub server: usize,
+}
+
+/// One open connection's place; given back when dropped.
+pub struct Slot {
+    slots: Slots,
+    places: Vec<Place>,
+}
+
+impl Slots {
+    /// Takes a place for a connection.
+    ///
+    /// # Errors
+    /// [`Error::TooManyConnections`] when the caller has too many, [`Error::Unavailable`] when the server has.
+    pub fn take(
+        &self,
+        tenant: Option<TenantId>,
+        user: Option<UserId>,
+        ip: IpAddr,
+        caps: SlotCaps,
+    ) -> Result<Slot, Error> {
+        let mut wanted = vec![(Place::Server, caps.server), (Place::Of(Subject::network(ip)), caps.ip)];
+        wanted.extend(tenant.map(|tenant| (Place::Of(Subject::Tenant(tenant)), caps.tenant)));
+        wanted.extend(user.map(|user| (Place::Of(Subject::User(user)), caps.user)));
+        let mut table = lock(&self.0);
+        for (place, cap) in &wanted {
+            if *cap > 0 && table.get(place).copied().unwrap_or(0) >= *cap {
+                return Err(match place {
+                    Place::Server => Error::Unavailable("the server holds as many connections as it can"),
+                    Place::Of(_) => Error::TooManyConnections,
+                });
+            }
+        }
+        let places: Vec<_> = wanted.into_iter().map(|(place, _)| place).collect();
+        for place in &places {
+            *table.entry(*place).or_insert(0) += 1;
+        }
+        drop(table);
+        Ok(Slot { slots: self.clone(), places })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut table = lock(&self.slots.0);
+        for place in &self.places {
+            if let Some(count) = table.get_mut(place) {
+                *count -= 1;
+                if *count == 0 {
+                    table.remove(place);
+                }
+            }
+        }
+    }
+}
+
+/// A poisoned lock only says that another task panicked; the counts stay whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tenant(n: u128) -> Subject {
+        Subject::Tenant(TenantId::from_uuid(Uuid::from_u128(n)))
+    }
+
+    #[test]
+    fn a_window_admits_its_limit_and_starts_anew_when_it_ends() {
+        let windows = Windows::default();
+        let start = Duration::from_secs(100);
+        for used in 1..=60 {
+            let window = windows.take(Bucket::Messages, tenant(1), 60, start).unwrap().unwrap();
+            assert_eq!(window.remaining, 60 - used);
+        }
+        let later = start + Duration::from_secs(59);
+        let Err(Error::RateLimited(window)) = windows.take(Bucket::Messages, tenant(1), 60, later) else { panic!() };
+        assert_eq!((window.remaining, window.reset), (0, Duration::from_secs(1)));
+        assert!(windows.take(Bucket::Messages, tenant(1), 60, start + Duration::from_secs(60)).is_ok());
+    }
+
+    #[test]
+    fn one_bucket_never_eats_anothers() {
+        let windows = Windows::default();
+        assert!(windows.take(Bucket::Messages, tenant(1), 1, Duration::ZERO).is_ok());
+        assert!(windows.take(Bucket::Messages, tenant(1), 1, Duration::ZERO).is_err());
+        assert!(windows.take(Bucket::Messages, tenant(2), 1, Duration::ZERO).is_ok());
+        assert!(windows.take(Bucket::InviteTries, tenant(1), 1, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn ten_thousand_addresses_of_one_network_count_as_one() {
+        let windows = Windows::default();
+        let admitted = (0..10_000u32)
+            .filter(|n| {
+                let ip = Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(*n));
+                windows.take(Bucket::Keys, Subject::network(ip.into()), 3, Duration::ZERO).is_ok()
+            })
+            .count();
+        assert_eq!(admitted, 3);
+        let mapped = Subject::network("::ffff:10.0.0.1".parse().unwrap());
+        assert_eq!(mapped, Subject::network("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_table_stays_bounded_whoever_knocks() {
+        let windows = Windows::default();
+        for n in 0..200_000 {
+            let _ = windows.take(Bucket::Keys, tenant(n), 3, Duration::ZERO);
+        }
+        assert!(lock(&windows.0).len() <= MAX_WINDOWS + 1);
+    }
+
+    #[test]
+    fn a_slot_comes_back_when_its_connection_ends() {
+        let slots = Slots::default();
+        let caps = SlotCaps { user: 0, tenant: 0, ip: 2, server: 0 };
+        let ip = "10.0.0.1".parse().unwrap();
+        let first = slots.take(None, None, ip, caps).unwrap();
+        let _second = slots.take(None, None, ip, caps).unwrap();
+        assert!(matches!(slots.take(None, None, ip, caps), Err(Error::TooManyConnections)));
+        drop(first);
+        assert!(slots.take(None, None, ip, caps).is_ok());
+    }
+}

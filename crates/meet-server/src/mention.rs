@@ -1,0 +1,65 @@
+//! Who a message speaks to: `@name` at word boundaries, case-folded, the longest known name first.
+
+use meet_api::text::fold;
+
+/// The longest list of names that is looked through for one message.
+pub const MAX_KNOWN: u32 = 1000;
+
+/// Whether `content` mentions `name`. `known` holds the folded names of the tenant: where a longer one of them stands
+/// at the same `@`, that one is meant and not `name`.
+pub fn mentions(content: &str, name: &str, known: &[String]) -> bool {
+    if !content.contains('@') {
+        return false;
+    }
+    let (text, name) = (fold(content), fold(name));
+    if name.is_empty() {
+        return false;
+    }
+    text.match_indices('@').any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let rest = &text[at + 1..];
+        !before.is_some_and(is_word)
+            && stands_at_start(rest, &name)
+            && !known
+                .iter()
+                .any(|other| other.len() > name.len() && other.starts_with(&name) && stands_at_start(rest, other))
+    })
+}
+
+/// Whether `name` is the beginning of `text` and ends at a word boundary.
+fn stands_at_start(text: &str, name: &str) -> bool {
+    text.strip_prefix(name).is_some_and(|rest| !rest.chars().next().is_some_and(is_word))
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mention_stands_at_word_boundaries_in_any_case() {
+        for text in ["@ann", "hey @Ann!", "(@ANN)", "@ann, look", "x @ann"] {
+            assert!(mentions(text, "Ann", &[]), "{text}");
+        }
+        for text in ["ann", "@anna", "mail@ann", "@an", "", "@"] {
+            assert!(!mentions(text, "Ann", &[]), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_known_name_is_meant() {
+        let known = vec!["ann".to_owned(), "ann lee".to_owned()];
+        assert!(mentions("@Ann Lee, please", "ann lee", &known));
+        assert!(!mentions("@Ann Lee, please", "ann", &known));
+        assert!(mentions("@Ann Lee and @ann", "ann", &known));
+    }
+
+    #[test]
+    fn names_of_any_script_can_be_mentioned() {
+        assert!(mentions("@ZOE\u{308}?", "zoë", &[]));
+        assert!(mentions("@李雷 你好", "李雷", &[]));
+    }
+}

@@ -1,0 +1,32 @@
+//! Metrics: one recorder for the process, and what is measured when somebody looks. No label names a
+//! room, a tenant or a user.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::app::App;
+
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Installs the process's recorder; further calls change nothing.
+pub(crate) fn install() {
+    RECORDER.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok().map(|()| handle)
+    });
+}
+
+/// The metrics as Prometheus reads them.
+pub(crate) fn render(app: &App) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "no server holds 2^52 connections")]
+    metrics::gauge!("meet_connections").set(app.hub().connections() as f64);
+    match RECORDER.get() {
+        Some(Some(handle)) => {
+            handle.run_upkeep();
+            handle.render()
+        }
+        _ => String::new(),
+    }
+}

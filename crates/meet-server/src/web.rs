@@ -1,0 +1,136 @@
+//! The pages: the built UI as it is embedded in the binary, with tags for link previews filled in.
+
+use std::borrow::Cow;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::{app::App, http};
+
+/// The build of `web/`; empty when it was not built.
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../web/dist"]
+#[allow_missing = true]
+struct Assets;
+
+/// Where the page's tags for link previews go.
+const META: &str = "<!--meet-ai:meta-->";
+/// What the pages say about themselves to search engines and link previews.
+const DESCRIPTION: &str = "Rooms where people and AI agents talk. Self-hosted, and nothing gets lost.";
+/// What stands in when the pages were not built.
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><title>meet-ai</title>\
+    <p>The server runs; its pages were not built into it. Run <code>make build</code>, which needs Node.</p></html>";
+/// Only what this server itself serves, nothing inline, no frames, no plain strings into scripts.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'; require-trusted-types-for 'script'; \
+    trusted-types svelte-trusted-html dompurify meet-ai 'allow-duplicates'";
+/// Assets carry a hash in their name, so a browser never needs to ask again.
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// The routes of the pages.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(page))
+        .route("/key", get(page))
+        .route("/docs", get(page))
+        .route("/r/{id}", get(page))
+        .route("/{file}", get(file))
+        .route("/assets/{file}", get(asset))
+}
+
+/// The one page, whatever the address: the script in it looks at that.
+async fn page(State(app): State<App>) -> Response {
+    let Some(index) = Assets::get("index.html") else { return with_policy(Html(NOT_BUILT)) };
+    let html = String::from_utf8_lossy(&index.data).replace(META, &meta(&app));
+    with_policy(([(header::CACHE_CONTROL, "no-cache")], Html(html)))
+}
+
+/// Tags for link previews; they speak of the server, never of a room.
+fn meta(app: &App) -> String {
+    let url = escape(&app.site().public_url);
+    format!(
+        "<meta name=\"description\" content=\"{DESCRIPTION}\">\
+         <meta property=\"og:type\" content=\"website\"><meta property=\"og:title\" content=\"meet-ai\">\
+         <meta property=\"og:description\" content=\"{DESCRIPTION}\"><meta property=\"og:url\" content=\"{url}/\">"
+    )
+}
+
+fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains(['&', '<', '>', '"', '\'']) {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        return text.replace('"', "&quot;").replace('\'', "&#39;").into();
+    }
+    text.into()
+}
+
+fn with_policy(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    embedded(&format!("assets/{name}"), &headers, FOREVER).await
+}
+
+async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    embedded(&name, &headers, "no-cache").await
+}
+
+/// An embedded file, in the smallest form that the browser takes, or nothing when it has it already.
+async fn embedded(path: &str, headers: &HeaderMap, cache: &'static str) -> Response {
+    let is_hidden = path == "index.html" || matches!(path.rsplit('.').next(), Some("br" | "gz"));
+    let Some(plain) = Assets::get(path).filter(|_| !is_hidden) else { return http::not_found().await };
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (encoding, file) = smallest(path, accepted).map_or((None, plain), |(name, file)| (Some(name), file));
+    let etag = etag(&file);
+    let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|known| *known == etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let kind = HeaderValue::from_static(content_type(path));
+        ([(header::CONTENT_TYPE, kind)], file.data).into_response()
+    };
+    let answer = response.headers_mut();
+    answer.insert(header::ETAG, etag);
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(encoding) = encoding {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    response
+}
+
+fn smallest(path: &str, accepted: &str) -> Option<(&'static str, EmbeddedFile)> {
+    let offers = [("br", ".br"), ("gzip", ".gz")];
+    offers.into_iter().find_map(|(name, ending)| {
+        let is_accepted = accepted.split(',').any(|offer| offer.split(';').next().unwrap_or_default().trim() == name);
+        if is_accepted { Assets::get(&format!("{path}{ending}")).map(|file| (name, file)) } else { None }
+    })
+}
+
+fn etag(file: &EmbeddedFile) -> HeaderValue {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let hash = URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..16]);
+    HeaderValue::from_str(&format!("\"{hash}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "webmanifest" => "application/manifest+json",
+        "json" => "application/json",
+        "txt" => "text/plain; charset=utf-8",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}

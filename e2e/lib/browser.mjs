@@ -49,6 +49,94 @@ export class Person {
     return person;
   }
 
+  /** The messages of the room on the page. */
+  get log() {
+    return this.page.getByRole('log', { name: 'Messages' });
+  }
+
+  /** Where a message is written. */
+  get composer() {
+    return this.page.getByRole('textbox', { name: /^Message / });
+  }
+
+  button(name) {
+    return this.page.getByRole('button', { name, exact: true });
+  }
+
+  link(name) {
+    return this.page.getByRole('link', { name, exact: true });
+  }
+
+  heading(name) {
+    return this.page.getByRole('heading', { name, exact: true });
+  }
+
+  /** Makes a key on the key page and goes on to the chat under this person's name. */
+  async makesAKey() {
+    if (!this.page.url().includes('/key')) await this.page.goto('/key');
+    await this.button('Generate API Key').click();
+    const key = await this.page.getByTestId('api-key').innerText();
+    await this.entersAs(this.name, 'Enter the chat');
+    return key;
+  }
+
+  /** Signs in with a key that exists. */
+  async signsIn(key) {
+    await this.page.goto('/key');
+    await this.page.getByLabel('API key').fill(key);
+    await this.entersAs(this.name, 'Continue');
+  }
+
+  /** Follows an invite or an owner link. */
+  async follows(link, button = 'Join the room') {
+    await this.page.goto(link);
+    await this.entersAs(this.name, button);
+  }
+
+  async entersAs(name, button) {
+    await this.page.getByLabel('Your name in rooms').fill(name);
+    await this.button(button).click();
+  }
+
+  /** Makes a room, the first one or another, and waits until it can be written in. */
+  async makesARoom(name) {
+    if (!(await this.page.getByLabel('Name', { exact: true }).isVisible())) await this.opensRooms().then(() => this.button('New room').click());
+    await this.page.getByLabel('Name', { exact: true }).fill(name);
+    await this.button('Create room').click();
+    await this.heading(name).waitFor();
+    await this.composer.waitFor();
+  }
+
+  /** Opens the drawer of rooms. */
+  async opensRooms() {
+    await this.page.getByRole('button', { name: /^Rooms/ }).click();
+    await this.page.getByRole('dialog', { name: 'Rooms' }).waitFor();
+  }
+
+  /** The id of the room that the page shows. */
+  get room() {
+    return /\/r\/([0-9a-f-]{36})/.exec(this.page.url())[1];
+  }
+
+  /** Writes a message, and waits until the server has it. */
+  async says(text) {
+    await this.composer.fill(text);
+    await this.composer.press('Enter');
+    await this.sees(text);
+  }
+
+  /** Waits until a message with this text stands in the room, sent and confirmed. */
+  async sees(text) {
+    const message = this.log.getByRole('article').filter({ hasText: text, hasNotText: 'Sending' });
+    await message.first().waitFor();
+    return message;
+  }
+
+  /** What the room shows, one text for each message, from top to bottom. */
+  async reads() {
+    return this.log.locator('article .prose').allInnerTexts();
+  }
+
   /** Requests that went anywhere but to the server of the story. */
   foreignRequests() {
     const own = new URL(this.server.url).origin;

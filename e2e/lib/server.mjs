@@ -118,9 +118,10 @@ export class Server {
     await ended;
   }
 
-  /** Starts it again, on the same port and the same data. */
-  async restart() {
+  /** Starts it again, on the same port and the same data; `environment` replaces what it was started with. */
+  async restart(environment = this.#environment) {
     await this.kill();
+    this.#environment = environment;
     await this.#spawn();
   }
 

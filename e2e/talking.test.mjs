@@ -1,0 +1,110 @@
+// People in browsers and programs on the command line talk in one room.
+import assert from 'node:assert/strict';
+
+import { story } from './lib/browser.mjs';
+
+story('a newcomer makes a key, makes a room, and says something', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  await ann.page.goto('/');
+  await ann.link('Jump in').click();
+  await ann.button('Generate API Key').click();
+  const key = await ann.page.getByTestId('api-key').innerText();
+  assert.match(key, /^mai_[\w-]{24}$/);
+  await ann.page.getByText('Add to your .env:').waitFor();
+  await ann.page.getByText(`MEET_AI_KEY=${key}`, { exact: true }).waitFor();
+  await ann.button('Copy to clipboard').waitFor();
+  assert.equal(await ann.page.evaluate(() => localStorage.getItem('meet-ai-key')), key);
+  await ann.entersAs('Ann', 'Enter the chat');
+
+  await ann.page.goto('/');
+  await ann.makesARoom('standup');
+  await ann.says('Good morning!');
+
+  const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+  assert.deepEqual(
+    history.map(({ seq, sender, sender_type, content }) => ({ seq, sender, sender_type, content })),
+    [{ seq: 1, sender: 'Ann', sender_type: 'human', content: 'Good morning!' }],
+  );
+  for (const url of [...ann.requests, ann.page.url()]) assert.ok(!url.includes('mai_'), `a key in ${url}`);
+  assert.ok(!server.log.includes(key), 'the key is in the log');
+  assert.ok(!server.log.includes('Good morning'), 'a message is in the log');
+});
+
+story('a person in a browser and a program on the command line talk in one room', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.page.goto('/');
+  await ann.makesARoom('build');
+
+  const listening = server.follow(['listen', 'build', '--since', '0', '--exclude', 'builder'], { key });
+  await ann.says('Is the build green?');
+  const heard = JSON.parse(await listening.lines.next());
+  assert.equal(heard.content, 'Is the build green?');
+  assert.equal(heard.sender_type, 'human');
+
+  const sent = await server.command(['send-message', 'build', 'builder', 'Yes: **all** of it.'], { key });
+  assert.equal(sent.code, 0, sent.stderr);
+  const answer = await ann.sees('Yes: all of it.');
+  assert.match(await answer.innerText(), /builder[\s\S]*agent/);
+  assert.equal(await answer.locator('strong').innerText(), 'all');
+  await ann.says('Thank you');
+  assert.equal(JSON.parse(await listening.lines.next()).content, 'Thank you');
+  await listening.stop();
+
+  const polled = await server.command(['poll', 'build', '--json'], { key });
+  const lines = polled.stdout.trim().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map((message) => message.content), ['Is the build green?', 'Yes: **all** of it.', 'Thank you']);
+  assert.deepEqual(await ann.reads(), ['Is the build green?', 'Yes: all of it.', 'Thank you']);
+});
+
+story('two people see each other come, write and answer', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.page.goto('/');
+  await ann.makesARoom('tea');
+  const bob = await sit('Bob');
+  await bob.signsIn(key);
+  await bob.page.goto(`/r/${ann.room}`);
+  await bob.composer.waitFor();
+  await ann.page.getByRole('button', { name: '2 here now' }).waitFor();
+
+  await bob.says('Is there tea?');
+  const question = await ann.sees('Is there tea?');
+  await question.hover();
+  await question.getByRole('button', { name: 'Reply to Bob' }).click();
+  await ann.says('In the kitchen, @Bob.');
+  const answer = await bob.sees('In the kitchen, @Bob.');
+  await answer.getByText('Is there tea?').waitFor();
+  assert.equal(await answer.locator('.mention-me').innerText(), '@Bob');
+
+  const [first, second] = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+  assert.equal(second.reply_to, first.id);
+});
+
+story('messages sent in one burst from both sides come to both in one order', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.page.goto('/');
+  await ann.makesARoom('race');
+  const bob = await sit('Bob');
+  await bob.signsIn(key);
+  await bob.page.goto(`/r/${ann.room}`);
+  await bob.composer.waitFor();
+
+  const burst = async (person) => {
+    for (let number = 1; number <= 10; number++) {
+      await person.composer.fill(`${person.name} ${number}`);
+      await person.composer.press('Enter');
+    }
+  };
+  await Promise.all([burst(ann), burst(bob)]);
+  for (const person of [ann, bob]) {
+    await person.sees('Ann 10');
+    await person.sees('Bob 10');
+  }
+  const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+  assert.deepEqual(history.map((message) => message.seq), Array.from({ length: 20 }, (_, index) => index + 1));
+  const order = history.map((message) => message.content);
+  assert.deepEqual(await ann.reads(), order);
+  assert.deepEqual(await bob.reads(), order);
+});

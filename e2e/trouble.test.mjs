@@ -1,0 +1,124 @@
+// The server goes away, refuses, or comes back: nothing is lost, nothing doubled, and what happened is shown.
+import assert from 'node:assert/strict';
+
+import { story } from './lib/browser.mjs';
+
+async function inARoom(sit) {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.page.goto('/');
+  await ann.makesARoom('workshop');
+  return { ann, key };
+}
+
+story('the server is killed and comes back: the page says so, and nothing is lost or doubled', async ({ server, sit }) => {
+  const { ann, key } = await inARoom(sit);
+  await ann.says('before');
+  const bob = await sit('Bob');
+  await bob.signsIn(key);
+  await bob.page.goto(`/r/${ann.room}`);
+  await bob.sees('before');
+
+  await server.kill('SIGKILL');
+  await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor();
+  for (const text of ['written while away', 'and another one']) {
+    await ann.composer.fill(text);
+    await ann.composer.press('Enter');
+    await ann.log.getByText(text).waitFor();
+  }
+
+  await server.restart();
+  for (const person of [ann, bob]) {
+    await person.sees('written while away');
+    await person.sees('and another one');
+    await person.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor({ state: 'detached' });
+  }
+  await bob.says('welcome back');
+  await ann.sees('welcome back');
+
+  const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+  const order = ['before', 'written while away', 'and another one', 'welcome back'];
+  assert.deepEqual(history.map((message) => message.content), order);
+  assert.deepEqual(history.map((message) => message.seq), [1, 2, 3, 4]);
+  assert.deepEqual(await ann.reads(), order);
+  assert.deepEqual(await bob.reads(), order);
+});
+
+story('a server killed in the middle of sending keeps each message once', async ({ server, sit }) => {
+  const { ann, key } = await inARoom(sit);
+  const texts = Array.from({ length: 12 }, (_, index) => `number ${index + 1}`);
+  for (const [index, text] of texts.entries()) {
+    await ann.composer.fill(text);
+    await ann.composer.press('Enter');
+    if (index === 5) await server.kill('SIGKILL');
+  }
+  await server.restart();
+  for (const text of texts) await ann.log.getByText(text, { exact: true }).waitFor();
+  await ann.page.waitForFunction(() => !document.querySelector('[role=log]').innerText.includes('Sending'));
+  await ann.page.reload();
+  for (const text of texts) await ann.log.getByText(text, { exact: true }).waitFor();
+
+  const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+  assert.deepEqual(history.map((message) => message.seq), texts.map((_, index) => index + 1));
+  assert.deepEqual(history.map((message) => message.content).sort(), [...texts].sort());
+  assert.deepEqual(await ann.reads(), history.map((message) => message.content));
+});
+
+story(
+  'a message that the server refuses is shown as not sent, and can be sent later',
+  async ({ server, sit }) => {
+    const { ann, key } = await inARoom(sit);
+    await ann.says('one');
+    await ann.says('two');
+    await ann.composer.fill('three');
+    await ann.composer.press('Enter');
+    const refused = ann.log.getByRole('article').filter({ hasText: 'three' });
+    await refused.getByText('Not sent.').waitFor();
+
+    await server.restart({ MEET_AI_LIMITS__MESSAGES_PER_ROOM: '10' });
+    await refused.getByRole('button', { name: 'Retry' }).click();
+    await refused.getByText('Not sent.').waitFor({ state: 'detached' });
+    await ann.says('four');
+
+    const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
+    assert.deepEqual(history.map((message) => message.content), ['one', 'two', 'three', 'four']);
+    assert.deepEqual(await ann.reads(), ['one', 'two', 'three', 'four']);
+  },
+  { MEET_AI_LIMITS__MESSAGES_PER_ROOM: '2' },
+);
+
+story('what was typed and not sent is there again, in its own room', async ({ sit }) => {
+  const { ann } = await inARoom(sit);
+  const workshop = ann.page.url();
+  await ann.composer.fill('half a thought');
+  await ann.makesARoom('elsewhere');
+  assert.equal(await ann.composer.inputValue(), '');
+  await ann.page.goto(workshop);
+  assert.equal(await ann.composer.inputValue(), 'half a thought');
+  await ann.composer.press('Enter');
+  await ann.sees('half a thought');
+  await ann.page.reload();
+  await ann.sees('half a thought');
+  assert.equal(await ann.composer.inputValue(), '');
+});
+
+story('Enter that ends an input method’s composition does not send', async ({ sit }) => {
+  const { ann } = await inARoom(sit);
+  await ann.composer.focus();
+  const devtools = await ann.context.newCDPSession(ann.page);
+  await devtools.send('Input.imeSetComposition', { text: 'にほん', selectionStart: 3, selectionEnd: 3 });
+  await ann.composer.press('Enter');
+  await devtools.send('Input.insertText', { text: '日本' });
+  assert.equal(await ann.composer.inputValue(), '日本');
+  assert.deepEqual(await ann.reads(), []);
+  await ann.composer.press('Enter');
+  await ann.sees('日本');
+  assert.equal(await ann.composer.inputValue(), '');
+});
+
+story('a key that ended leads back to the key page', async ({ server, sit }) => {
+  const { ann, key } = await inARoom(sit);
+  await server.call('DELETE', '/api/keys', { key });
+  await ann.page.waitForURL(/\/key/);
+  await ann.button('Generate API Key').waitFor();
+});

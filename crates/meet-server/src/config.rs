@@ -5,7 +5,7 @@
 //! must name the setting as its author wrote it (`--listen`, `MEET_AI_LISTEN`, `listen`), must never
 //! repeat a secret, and must answer a misspelt name with the nearest known one; a general layering
 //! library does none of the three, so there is none here. This module reads no environment and no
-//! clock by itself and opens no socket: callers hand in what they have.
+//! clock by itself: callers hand in what they have.
 
 mod address;
 mod exposure;
@@ -22,7 +22,7 @@ use meet_store::{Location, SecretUrl};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use address::{Hosts, Origin, PublicUrl};
-pub use exposure::Exposed;
+pub use exposure::{Exposed, machine_address};
 
 /// The port that the server listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 3000;

@@ -1,7 +1,7 @@
 //! Whether the server may listen where it is told to: beyond this machine only with TLS in front, or
 //! with a clear word that there is none.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::{Config, PublicUrl};
 
@@ -49,4 +49,13 @@ impl Exposed {
              meet-ai serve --listen {listen} --public-url https://meet.example.org"
         )
     }
+}
+
+/// This machine's own address in its network. Nothing is sent: the system only says from where it
+/// would be.
+pub fn machine_address() -> Option<IpAddr> {
+    // An address that is reserved for documentation lies beyond every local network.
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
 }

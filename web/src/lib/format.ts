@@ -1,0 +1,52 @@
+// Times, counts and names as a person reads them, in the reader's own language and zone.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
+const long = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const longWithYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
+const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+
+export const timeOfDay = (iso: string): string => clock.format(new Date(iso));
+export const fullTime = (iso: string): string => full.format(new Date(iso));
+export const dateTime = (iso: string): string => dateAndTime.format(new Date(iso));
+
+/** A day such as `2026-02-07`, as seen from `now`. */
+export function dayName(day: string, now: Date): string {
+  const at = new Date(`${day}T00:00:00`);
+  const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate());
+  const days = Math.round((midnight.getTime() - at.getTime()) / 86_400_000);
+  if (days === 0) return 'Today';
+  if (days === 1) return 'Yesterday';
+  return at.getFullYear() === now.getFullYear() ? long.format(at) : longWithYear.format(at);
+}
+
+/** One or two letters that stand for a name. */
+export function initials(name: string): string {
+  const words = name.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '');
+  const letters = (words.length > 1 ? [words[0]!, words.at(-1)!] : [words[0] ?? name]).map((word) => [...word][0] ?? '?');
+  return letters.join('').toUpperCase();
+}
+
+export const TINTS = 8;
+
+/** Which of the tints a name wears: always the same one. */
+export function tintOf(name: string): number {
+  let hash = 2_166_136_261;
+  for (const character of name.normalize('NFC').toLowerCase()) {
+    hash = Math.imul(hash ^ character.codePointAt(0)!, 16_777_619);
+  }
+  return (hash >>> 0) % TINTS;
+}
+
+/** `1 message`, `2 messages`. */
+export function count(number: number, word: string): string {
+  return `${number.toLocaleString()} ${word}${number === 1 ? '' : 's'}`;
+}
+
+/** The rest of a wait: `12 s`, `3 min`, `2 h`. */
+export function wait(milliseconds: number): string {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}

@@ -1,0 +1,104 @@
+// Who is at this page: a session in the browser's cookie, a key kept in this browser, both, or nobody.
+//
+// The key goes along with requests only while it opens the same tenant as the session: somebody who
+// followed an invite must not talk as the owner of some other key that this browser also keeps.
+
+import { api, ApiError, useKey } from './api';
+import { makeHandle } from './handle';
+import { local } from './storage';
+import type { SessionInfo, User } from './types';
+
+const KEY = 'meet-ai-key';
+const NAME = 'meet-ai-name';
+
+type Found = { ok: SessionInfo } | { ok: null; dead: boolean };
+
+async function look(key: string | null): Promise<Found> {
+  try {
+    return { ok: await api.session(key) };
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return { ok: null, dead: true };
+    throw error;
+  }
+}
+
+class Identity {
+  /** `unknown` until the server was asked. */
+  state = $state<'unknown' | 'in' | 'out'>('unknown');
+  session = $state.raw<SessionInfo | null>(null);
+  /** The key kept in this browser. */
+  key = $state<string | null>(local.get(KEY));
+  /** Whether that key opens the space of the session, so that requests carry it. */
+  keyed = $state(false);
+
+  get me(): User | null {
+    return this.session?.user ?? null;
+  }
+
+  /** The name to suggest; made up once and then kept. */
+  get handle(): string {
+    const kept = local.get(NAME);
+    if (kept) return kept;
+    const made = makeHandle(Math.random);
+    local.set(NAME, made);
+    return made;
+  }
+
+  /** Finds out who is here; signs in by the kept key when only that is left. Fails when the server is away. */
+  async start(): Promise<void> {
+    const key = this.key;
+    const [byCookie, byKey] = await Promise.all([look(null), key === null ? null : look(key)]);
+    if (byKey?.ok === null && byKey.dead) this.keepKey(null);
+    if (byCookie.ok) {
+      this.#enter(byCookie.ok, byKey?.ok?.org === byCookie.ok.org ? key : null);
+    } else if (byKey?.ok && key !== null) {
+      await this.signInByKey(key, this.handle);
+    } else {
+      this.#leave();
+    }
+  }
+
+  async signInByKey(key: string, name: string): Promise<void> {
+    const session = await api.signIn({ key, name });
+    this.keepKey(key);
+    local.set(NAME, name);
+    this.#enter(session, key);
+  }
+
+  async signInByLink(by: 'invite' | 'owner', token: string, name: string): Promise<SessionInfo> {
+    const session = await api.signIn(by === 'invite' ? { invite: token, name } : { owner: token, name });
+    local.set(NAME, name);
+    const found = this.key === null ? null : await look(this.key).catch(() => null);
+    this.#enter(session, found?.ok?.org === session.org ? this.key : null);
+    return session;
+  }
+
+  /** Ends the session and forgets the key in this browser. */
+  async signOut(): Promise<void> {
+    await api.signOut();
+    this.keepKey(null);
+    this.#leave();
+  }
+
+  keepKey(key: string | null): void {
+    this.key = key;
+    if (key === null) local.remove(KEY);
+    else local.set(KEY, key);
+  }
+
+  #enter(session: SessionInfo, key: string | null): void {
+    useKey(key);
+    this.keyed = key !== null;
+    this.session = session;
+    this.state = 'in';
+  }
+
+  #leave(): void {
+    useKey(null);
+    this.keyed = false;
+    this.session = null;
+    this.state = 'out';
+  }
+}
+
+export const identity = new Identity();

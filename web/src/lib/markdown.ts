@@ -1,0 +1,133 @@
+// Turns the text of a message into a safe piece of document: markdown, then the sanitiser last, which
+// answers with nodes and not with a string, so nothing is ever parsed again behind it. What is added
+// afterwards (mentions, code blocks) is made from text nodes and fixed class names only.
+//
+// No HTML of the author survives: it is shown as the text that it is. Images become links.
+
+import DOMPurify, { type Config } from 'dompurify';
+import { Marked } from 'marked';
+import { findMentions } from './mentions';
+
+const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => escapes[character]!);
+}
+
+const marked = new Marked({
+  gfm: true,
+  breaks: true,
+  renderer: {
+    html: ({ text }) => escapeHtml(text),
+    image: ({ href, text }) => `<a href="${escapeHtml(href)}">${escapeHtml(text || href)}</a>`,
+    heading({ tokens, depth }) {
+      return `<h3 class="md-h${depth}">${this.parser.parseInline(tokens)}</h3>`;
+    },
+    checkbox: ({ checked }) => (checked ? '☑ ' : '☐ '),
+    code: ({ text, lang }) => {
+      const language = /^[\w+#.-]{1,24}/.exec(lang ?? '')?.[0].toLowerCase();
+      const name = language ? ` class="language-${escapeHtml(language)}"` : '';
+      return `<pre><code${name}>${escapeHtml(text)}\n</code></pre>`;
+    },
+  },
+});
+
+const config: Config & { RETURN_DOM_FRAGMENT: true } = {
+  ALLOWED_TAGS: [
+    'a', 'b', 'blockquote', 'br', 'code', 'del', 'em', 'h3', 'hr', 'i', 'li', 'ol', 'p', 'pre', 's', 'strong',
+    'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul', '#text',
+  ],
+  ALLOWED_ATTR: ['href', 'title', 'class', 'start', 'align'],
+  ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
+  ALLOWED_NAMESPACES: ['http://www.w3.org/1999/xhtml'],
+  ALLOW_ARIA_ATTR: false,
+  ALLOW_DATA_ATTR: false,
+  ALLOW_UNKNOWN_PROTOCOLS: false,
+  KEEP_CONTENT: true,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+const CLASS = /^(?:language-[\w+#.-]{1,24}|md-h[1-6])$/;
+
+const purifier = DOMPurify();
+purifier.addHook('afterSanitizeAttributes', (node) => {
+  const name = node.getAttribute('class');
+  if (name !== null && !CLASS.test(name)) node.removeAttribute('class');
+  if (node.nodeName !== 'A') return;
+  if (!node.hasAttribute('href')) return;
+  node.setAttribute('target', '_blank');
+  node.setAttribute('rel', 'noopener noreferrer nofollow');
+});
+
+/** The sanitiser by itself: whatever HTML comes in, only what a message may hold comes out. */
+export function sanitize(html: string): DocumentFragment {
+  return purifier.sanitize(html, config);
+}
+
+/** A message's text as nodes; as plain text when it is beyond what the parser can take. */
+export function render(text: string): DocumentFragment {
+  try {
+    return sanitize(marked.parse(text, { async: false }));
+  } catch {
+    const fragment = document.createDocumentFragment();
+    const paragraph = document.createElement('p');
+    paragraph.textContent = text;
+    fragment.append(paragraph);
+    return fragment;
+  }
+}
+
+/** Marks the mentions of known names outside code and links; the reader's own one more strongly. */
+export function markMentions(root: DocumentFragment, names: Iterable<string>, me: string | null): void {
+  const known = [...names];
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  const texts: Text[] = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.parentElement?.closest('code, pre, a')) texts.push(node as Text);
+  }
+  for (const text of texts) {
+    let rest = text;
+    let offset = 0;
+    for (const mention of findMentions(text.data, known)) {
+      const here = rest.splitText(mention.start - offset);
+      rest = here.splitText(mention.end - mention.start);
+      offset = mention.end;
+      const mark = document.createElement('span');
+      mark.className = mention.name === me ? 'mention mention-me' : 'mention';
+      here.replaceWith(mark);
+      mark.append(here);
+    }
+  }
+}
+
+/** Gives every code block its bar with the language and a copy button, and lets wide tables scroll. */
+export function frameBlocks(root: DocumentFragment): void {
+  for (const pre of root.querySelectorAll('pre')) {
+    const frame = document.createElement('div');
+    frame.className = 'code-frame';
+    const bar = document.createElement('div');
+    bar.className = 'code-bar';
+    const language = document.createElement('span');
+    language.textContent = languageOf(pre) ?? 'text';
+    const copy = document.createElement('button');
+    copy.type = 'button';
+    copy.className = 'code-copy';
+    copy.textContent = 'Copy';
+    copy.setAttribute('aria-label', 'Copy code');
+    bar.append(language, copy);
+    pre.replaceWith(frame);
+    frame.append(bar, pre);
+  }
+  for (const table of root.querySelectorAll('table')) {
+    const frame = document.createElement('div');
+    frame.className = 'table-frame';
+    table.replaceWith(frame);
+    frame.append(table);
+  }
+}
+
+/** The language that a code block names. */
+export function languageOf(pre: Element): string | null {
+  const name = pre.querySelector('code')?.className ?? '';
+  return name.startsWith('language-') ? name.slice('language-'.length) : null;
+}

@@ -1,0 +1,140 @@
+// The list of rooms and what is unread in it, kept up to date by the lobby's event stream.
+
+import { api, ApiError } from './api';
+import { backoff } from './backoff';
+import { baseline, isMarks, isUnread, markRead, type Marks } from './readmarks';
+import { local, readJson } from './storage';
+import type { Room } from './types';
+
+const MARKS = 'meet-ai-read';
+const LAST = 'meet-ai-room';
+
+class Rooms {
+  /** The member's own rooms, oldest first. */
+  list = $state.raw<readonly Room[]>([]);
+  /** Rooms that anybody may read. */
+  open = $state.raw<readonly Room[]>([]);
+  loaded = $state(false);
+  marks = $state.raw<Marks>(readJson(local, MARKS, isMarks, {}));
+  /** Called when the lobby finds that the session is over. */
+  onsignedout: () => void = () => undefined;
+  #stream: EventSource | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+
+  find(id: string): Room | undefined {
+    return this.list.find((room) => room.id === id);
+  }
+
+  unread(room: Room): boolean {
+    return isUnread(this.marks, room);
+  }
+
+  get lastVisited(): string | null {
+    return local.get(LAST);
+  }
+
+  /** Loads what the signed-in member, or anybody, may see. */
+  async load(signedIn: boolean): Promise<void> {
+    const [mine, open] = await Promise.all([
+      signedIn ? api.rooms() : [],
+      api.publicRooms().catch((error: unknown) => {
+        if (signedIn) return [];
+        throw error;
+      }),
+    ]);
+    const first = local.get(MARKS) === null;
+    this.list = mine;
+    this.open = open.filter((room) => !mine.some((one) => one.id === room.id));
+    if (signedIn) this.#keep(baseline(this.marks, mine, first));
+    this.loaded = true;
+  }
+
+  async create(name: string, visibility: Room['visibility']): Promise<Room> {
+    const room = await api.createRoom(name, visibility);
+    this.put(room);
+    return room;
+  }
+
+  /** Takes a room as the server last showed it. */
+  put(room: Room): void {
+    this.open = this.open.filter((one) => one.id !== room.id);
+    const at = this.list.findIndex((one) => one.id === room.id);
+    this.list = at === -1 ? [...this.list, room] : this.list.with(at, room);
+  }
+
+  drop(id: string): void {
+    this.list = this.list.filter((room) => room.id !== id);
+    this.open = this.open.filter((room) => room.id !== id);
+  }
+
+  visited(id: string): void {
+    local.set(LAST, id);
+  }
+
+  read(id: string, seq: number): void {
+    this.#keep(markRead(this.marks, id, seq));
+  }
+
+  /** Follows the lobby; the list is read anew after every break. */
+  follow(): void {
+    this.unfollow();
+    const stream = new EventSource('/api/lobby/events');
+    this.#stream = stream;
+    let broken = false;
+    stream.onopen = () => {
+      this.#failures = 0;
+      if (broken) void this.#refresh();
+      broken = false;
+    };
+    stream.onerror = () => {
+      broken = true;
+      // The browser tries again by itself unless the answer was no stream at all.
+      if (stream.readyState !== EventSource.CLOSED) return;
+      const wait = backoff(this.#failures++, Math.random);
+      this.#retry = setTimeout(() => {
+        void this.#refresh();
+        this.follow();
+      }, wait);
+    };
+    for (const name of ['room_created', 'room_updated'] as const) {
+      stream.addEventListener(name, (event) => {
+        const data = JSON.parse(String(event.data)) as Room & { room?: Room };
+        this.put(data.room ?? data);
+      });
+    }
+    stream.addEventListener('room_deleted', (event) => {
+      const data = JSON.parse(String(event.data)) as { id: string };
+      this.drop(data.id);
+    });
+  }
+
+  unfollow(): void {
+    clearTimeout(this.#retry);
+    this.#stream?.close();
+    this.#stream = null;
+  }
+
+  clear(): void {
+    this.unfollow();
+    this.list = [];
+    this.open = [];
+    this.loaded = false;
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      await this.load(true);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.onsignedout();
+    }
+  }
+
+  #keep(marks: Marks): void {
+    if (marks === this.marks) return;
+    this.marks = marks;
+    local.set(MARKS, JSON.stringify(marks));
+  }
+}
+
+export const rooms = new Rooms();

@@ -1,0 +1,63 @@
+// Which page the address names. Four pages need no library: the address is state, links are links.
+
+export type Route =
+  | { page: 'chat'; room: string | null }
+  | { page: 'key'; next: string }
+  | { page: 'docs' }
+  | { page: 'join'; by: 'invite' | 'owner'; token: string };
+
+/** A path of this site to go back to; anything else is the front page. */
+export function safeNext(next: string | null): string {
+  if (!next?.startsWith('/') || next.startsWith('//') || next.startsWith('/\\')) return '/';
+  return next.startsWith('/key') ? '/' : next;
+}
+
+/** The page of an address; the fragment is looked at for invites only. */
+export function parse(pathname: string, search: string, hash: string): Route {
+  const link = /^#(invite|owner)=([\w.~-]+)$/.exec(hash);
+  if (link) return { page: 'join', by: link[1] as 'invite' | 'owner', token: link[2]! };
+  if (pathname === '/key') return { page: 'key', next: safeNext(new URLSearchParams(search).get('next')) };
+  if (pathname === '/docs') return { page: 'docs' };
+  const room = /^\/r\/([^/]+)\/?$/.exec(pathname)?.[1];
+  return { page: 'chat', room: room ? decodeURIComponent(room) : null };
+}
+
+class Router {
+  route = $state.raw<Route>(parse(location.pathname, location.search, location.hash));
+
+  /** Starts following the browser, and takes an invite's secret out of the address at once. */
+  start(): () => void {
+    const sync = () => {
+      const route = parse(location.pathname, location.search, location.hash);
+      if (route.page === 'join') history.replaceState(null, '', location.pathname);
+      this.route = route;
+    };
+    const click = (event: MouseEvent) => {
+      if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
+        return;
+      }
+      const link = (event.target as Element | null)?.closest?.('a');
+      if (!link || link.target || link.origin !== location.origin || link.hasAttribute('download')) return;
+      if (link.getAttribute('href')?.startsWith('#')) return;
+      event.preventDefault();
+      this.go(link.pathname + link.search + link.hash);
+    };
+    sync();
+    addEventListener('popstate', sync);
+    addEventListener('hashchange', sync);
+    document.addEventListener('click', click);
+    return () => {
+      removeEventListener('popstate', sync);
+      removeEventListener('hashchange', sync);
+      document.removeEventListener('click', click);
+    };
+  }
+
+  go(path: string, options: { replace?: boolean } = {}): void {
+    if (options.replace) history.replaceState(null, '', path);
+    else history.pushState(null, '', path);
+    this.route = parse(location.pathname, location.search, location.hash);
+  }
+}
+
+export const router = new Router();

@@ -1,0 +1,9 @@
+// The pages' first code: mounts the application.
+
+import { mount } from 'svelte';
+import App from './App.svelte';
+import './app.css';
+
+const target = document.getElementById('app');
+if (!target) throw new Error('the page has no place for the application');
+mount(App, { target });

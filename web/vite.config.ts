@@ -1,0 +1,28 @@
+// How the pages are built, tested and served while they are written; nothing of this runs in production.
+import tailwindcss from '@tailwindcss/vite';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+const server = process.env.MEET_AI_URL ?? 'http://127.0.0.1:3000';
+
+export default defineConfig({
+  plugins: [tailwindcss(), svelte()],
+  build: {
+    target: 'es2022',
+    // A data: URL would be fine for the policy, a file is better for the cache.
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+    chunkSizeWarningLimit: 600,
+  },
+  server: {
+    proxy: {
+      '/api': { target: server, ws: true },
+      '/openapi.json': server,
+    },
+  },
+  test: {
+    environment: 'jsdom',
+    include: ['src/**/*.test.ts'],
+    restoreMocks: true,
+  },
+});

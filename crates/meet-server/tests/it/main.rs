@@ -1,0 +1,5 @@
+//! What callers of a running server see: every test boots the real thing on port 0 and comes in by the front door.
+
+mod support;
+
+mod story;

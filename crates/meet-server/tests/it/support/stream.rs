@@ -1,0 +1,80 @@
+//! An event stream as a caller reads it.
+
+use futures_util::{Stream as _, StreamExt};
+use reqwest::RequestBuilder;
+use serde_json::Value;
+
+use super::soon;
+
+/// An open `text/event-stream`.
+pub(crate) struct Stream {
+    bytes: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    buffer: String,
+    /// The status of the answer; the stream yields nothing unless it is 200.
+    pub(crate) status: u16,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    /// Its `id:`.
+    pub(crate) id: Option<String>,
+    /// Its `event:`.
+    pub(crate) name: String,
+    /// Its `data:`.
+    pub(crate) data: Value,
+}
+
+impl Stream {
+    pub(super) async fn open(request: RequestBuilder) -> Self {
+        let response = soon("a stream", request.send()).await.unwrap();
+        let status = response.status().as_u16();
+        Self { status, bytes: Box::pin(response.bytes_stream()), buffer: String::new() }
+    }
+
+    /// The next event, or nothing when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let event = parse(block);
+                self.buffer = rest.to_owned();
+                if event.is_some() {
+                    return event;
+                }
+                continue;
+            }
+            match soon("an event", self.bytes.next()).await {
+                Some(Ok(bytes)) => self.buffer.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The next event of this name; others are passed over.
+    pub(crate) async fn expect(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name}"));
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+
+    /// Whether nothing more can come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.bytes.size_hint().1 == Some(0)
+    }
+}
+
+fn parse(block: &str) -> Option<Event> {
+    let mut event = Event { id: None, name: String::new(), data: Value::Null };
+    for line in block.lines() {
+        match line.split_once(": ") {
+            Some(("id", id)) => event.id = Some(id.to_owned()),
+            Some(("event", name)) => name.clone_into(&mut event.name),
+            Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
+            _ => {}
+        }
+    }
+    (!event.name.is_empty()).then_some(event)
+}

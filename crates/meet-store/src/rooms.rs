@@ -111,8 +111,8 @@ pub struct RoomPatch {
 /// The columns of a room, in the order in which [`read_room`] takes them.
 macro_rules! room_columns {
     () => {
-        "r.key_id, r.id, r.name, r.visibility, r.media, r.bot_enabled, r.head_seq, r.epoch, r.created_at, \
-         r.expires_at, r.listed, r.public_from"
+        "rooms.key_id, rooms.id, rooms.name, rooms.visibility, rooms.media, rooms.bot_enabled, rooms.head_seq, rooms.epoch, rooms.created_at, \
+         rooms.expires_at, rooms.listed, rooms.public_from"
     };
 }
 
@@ -161,7 +161,7 @@ async fn create_room(
     limit: Option<DailyLimit>,
 ) -> Result<Created, StoreError> {
     const SQL: &str = concat!(
-        "INSERT INTO rooms AS r (id, key_id, name, visibility, media, bot_enabled, listed, public_from, head_seq, \
+        "INSERT INTO rooms (id, key_id, name, visibility, media, bot_enabled, listed, public_from, head_seq, \
          epoch, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10) RETURNING ",
         room_columns!()
     );
@@ -199,12 +199,12 @@ async fn update_room(
     patch: &RoomPatch,
 ) -> Result<Option<StoredRoom>, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE rooms AS r SET name = COALESCE($3, r.name), visibility = COALESCE($4, r.visibility), \
-         media = COALESCE($5, r.media), bot_enabled = COALESCE($6, r.bot_enabled), \
-         listed = COALESCE($7, r.listed), \
-         expires_at = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE r.expires_at END, \
-         public_from = CASE CAST($10 AS TEXT) WHEN 'head' THEN r.head_seq WHEN 'start' THEN 0 ELSE r.public_from END \
-         WHERE r.key_id = $1 AND r.id = $2 AND r.deleted_at IS NULL RETURNING ",
+        "UPDATE rooms SET name = COALESCE($3, rooms.name), visibility = COALESCE($4, rooms.visibility), \
+         media = COALESCE($5, rooms.media), bot_enabled = COALESCE($6, rooms.bot_enabled), \
+         listed = COALESCE($7, rooms.listed), \
+         expires_at = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE rooms.expires_at END, \
+         public_from = CASE CAST($10 AS TEXT) WHEN 'head' THEN rooms.head_seq WHEN 'start' THEN 0 ELSE rooms.public_from END \
+         WHERE rooms.key_id = $1 AND rooms.id = $2 AND rooms.deleted_at IS NULL RETURNING ",
         room_columns!()
     );
     let public_from = patch.public_from.map(|from| match from {
@@ -243,7 +243,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms r WHERE r.key_id = $1 AND r.id = $2 AND r.deleted_at IS NULL"
+            " FROM rooms WHERE rooms.key_id = $1 AND rooms.id = $2 AND rooms.deleted_at IS NULL"
         );
         self.read((tenant, room), |conn, (tenant, room)| {
             async move { conn.one(SQL, &params![tenant, room], read_room).await }.boxed()
@@ -256,7 +256,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms r WHERE r.id = $1 AND r.visibility = 'public' AND r.deleted_at IS NULL"
+            " FROM rooms WHERE rooms.id = $1 AND rooms.visibility = 'public' AND rooms.deleted_at IS NULL"
         );
         self.read(room, |conn, room| async move { conn.one(SQL, &params![room], read_room).await }.boxed()).await
     }
@@ -272,8 +272,8 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms r WHERE r.key_id = $1 AND r.id > $2 AND r.deleted_at IS NULL \
-             AND (r.expires_at IS NULL OR r.expires_at > $3) ORDER BY r.id LIMIT $4"
+            " FROM rooms WHERE rooms.key_id = $1 AND rooms.id > $2 AND rooms.deleted_at IS NULL \
+             AND (rooms.expires_at IS NULL OR rooms.expires_at > $3) ORDER BY rooms.id LIMIT $4"
         );
         self.read((tenant, after, now, limit), |conn, (tenant, after, now, limit)| {
             async move {
@@ -295,9 +295,9 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms r JOIN api_keys k ON k.id = r.key_id WHERE r.visibility = 'public' AND r.id > $1 \
-             AND r.deleted_at IS NULL AND (r.expires_at IS NULL OR r.expires_at > $2) \
-             AND (r.listed = 1 OR k.kind = 'operator') ORDER BY r.id LIMIT $3"
+            " FROM rooms JOIN api_keys k ON k.id = rooms.key_id WHERE rooms.visibility = 'public' AND rooms.id > $1 \
+             AND rooms.deleted_at IS NULL AND (rooms.expires_at IS NULL OR rooms.expires_at > $2) \
+             AND (rooms.listed = 1 OR k.kind = 'operator') ORDER BY rooms.id LIMIT $3"
         );
         self.read((after, now, limit), |conn, (after, now, limit)| {
             async move {

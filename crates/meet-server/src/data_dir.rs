@@ -17,7 +17,7 @@ const PRIVATE_FILE: u32 = 0o600;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a data directory cannot be used; one sentence with the fix in it.
@@ -65,13 +65,26 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(DataDirError::Taken { path: path.to_path_buf(), process: read_process(&mut lock) });
+                let process = read_note(&mut lock).lines().next().and_then(|id| id.parse().ok());
+                return Err(DataDirError::Taken { path: path.to_path_buf(), process });
             }
             Err(TryLockError::Error(source)) => return Err(not_writable(source)),
         }
         lock.set_len(0).map_err(not_writable)?;
         writeln!(lock, "{}", std::process::id()).map_err(not_writable)?;
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), lock })
+    }
+
+    /// Leaves word of the address by which this process is reached, for commands beside it.
+    pub fn announce(&self, url: &str) -> io::Result<()> {
+        writeln!(&self.lock, "{url}")
+    }
+
+    /// The address by which the process that holds the directory is reached; `None` when none does.
+    pub fn announced(path: &Path) -> Option<String> {
+        let is_taken = Self::is_taken(path).ok()?;
+        let mut lock = is_taken.then(|| File::open(path.join(LOCK_FILE)).ok())??;
+        read_note(&mut lock).lines().nth(1).map(str::to_owned)
     }
 
     /// The directory.
@@ -109,10 +122,12 @@ pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
-fn read_process(lock: &mut File) -> Option<u32> {
+/// What the holder wrote: its process id, and then its address.
+fn read_note(lock: &mut File) -> String {
     let mut text = String::new();
-    lock.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    // A note that cannot be read is no note.
+    let _ = lock.take(1024).read_to_string(&mut text);
+    text
 }
 
 #[cfg(test)]
@@ -129,7 +144,11 @@ mod tests {
         assert!(DataDir::is_taken(&path).unwrap());
         let refusal = DataDir::open(&path).unwrap_err().to_string();
         assert!(refusal.contains(&format!("(process {})", std::process::id())), "{refusal}");
+        assert_eq!(DataDir::announced(&path), None);
+        held.announce("http://127.0.0.1:3000").unwrap();
+        assert_eq!(DataDir::announced(&path).as_deref(), Some("http://127.0.0.1:3000"));
         drop(held);
+        assert_eq!(DataDir::announced(&path), None);
         assert!(!DataDir::is_taken(&path).unwrap());
         DataDir::open(&path).unwrap();
     }

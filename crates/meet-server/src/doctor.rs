@@ -165,7 +165,8 @@ fn disk(config: &Config, store: &Store) -> Option<Finding> {
 
 /// The nearest directory above that is there.
 fn existing_ancestor(path: &Path) -> PathBuf {
-    let mut above = path.ancestors().skip(1).map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let mut above =
+        path.ancestors().skip(1).map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
     above.find(|path| path.exists()).unwrap_or(Path::new(".")).to_path_buf()
 }
 

@@ -12,11 +12,11 @@
 
 mod app;
 pub mod auth;
-// pub mod backup;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
-// pub mod doctor;
+pub mod doctor;
 mod edge;
 pub mod error;
 mod gateway;

@@ -15,8 +15,8 @@ use crate::{app::App, http};
 
 /// The build of `web/`; empty when it was not built.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../web/dist"]
-#[allow_missing = true]
+#[folder = "../../web/dist"]
+#[exclude = ".gitkeep*"]
 struct Assets;
 
 /// Where the page's tags for link previews go.

@@ -18,8 +18,10 @@ use super::{
     stream_answer,
 };
 
-/// How long a reader that was too slow has to take its close frame.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a reader that was too slow has to resume and take its close frame.
+const SLOW_PATIENCE: Duration = Duration::from_secs(5);
+/// How long any other has to answer it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// How many batches may wait for a stream's connection.
 const STREAM_BATCHES: usize = 1;
 
@@ -144,15 +146,16 @@ impl Transport {
             CloseReason::RoomGone => (4040, "room gone"),
             CloseReason::CredentialEnded => (4041, "credential ended"),
         };
-        self.close_with(code, text).await;
+        let patience = if reason == CloseReason::TooSlow { SLOW_PATIENCE } else { CLOSE_PATIENCE };
+        self.close_with(code, text, patience).await;
     }
 
     /// Ends the connection after a frame over the limit.
     pub(super) async fn close_too_large(self) {
-        self.close_with(1009, "frame too large").await;
+        self.close_with(1009, "frame too large", CLOSE_PATIENCE).await;
     }
 
-    async fn close_with(self, code: u16, reason: &'static str) {
+    async fn close_with(self, code: u16, reason: &'static str, patience: Duration) {
         metrics::counter!("meet_connections_closed_total", "code" => code.to_string()).increment(1);
         let Line::WebSocket(mut socket) = self.line else { return };
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
@@ -162,7 +165,7 @@ impl Transport {
                 while let Some(Ok(_)) = socket.recv().await {}
             }
         };
-        let _ = tokio::time::timeout(CLOSE_PATIENCE, farewell).await;
+        let _ = tokio::time::timeout(patience, farewell).await;
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Appended {
 struct Waiting {
     entry: Entry,
     caller: oneshot::Sender<Result<AppendOutcome, StoreError>>,
-    _bytes: OwnedSemaphorePermit,
+    /// Its share of the queue, given back when it is answered.
+    share: OwnedSemaphorePermit,
 }
 
 /// The door to the appender; cheap to clone. Its task ends when every clone is dropped.
@@ -72,7 +73,7 @@ impl Appender {
         let size = u32::try_from(size.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
         let bytes = Arc::clone(&self.bytes).acquire_many_owned(size).await.map_err(|_| StoreError::closed())?;
         let (caller, answer) = oneshot::channel();
-        let waiting = Waiting { entry: Entry { message, words }, caller, _bytes: bytes };
+        let waiting = Waiting { entry: Entry { message, words }, caller, share: bytes };
         self.queue.send(waiting).await.map_err(|_| StoreError::closed())?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
@@ -96,9 +97,9 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>, mut on_commit: im
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
         let mut entries = Vec::with_capacity(waiting.len());
         let mut callers = Vec::with_capacity(waiting.len());
-        for Waiting { entry, caller, _bytes } in waiting.drain(..) {
+        for Waiting { entry, caller, share } in waiting.drain(..) {
             entries.push(entry);
-            callers.push((caller, _bytes));
+            callers.push((caller, share));
         }
         let entries: Arc<[Entry]> = entries.into();
         let mut outcomes = match write(&store, &entries, 0..entries.len()).await {

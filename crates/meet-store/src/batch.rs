@@ -4,7 +4,7 @@
 //! message, then what was decided is written. A message that is refused takes no `seq`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -237,18 +237,18 @@ async fn hold(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Facts, StoreErro
         (concat!(tenant_query!(), " FOR NO KEY UPDATE"), concat!(room_query!(), " FOR NO KEY UPDATE"))
     };
     let mut tenants: BTreeMap<TenantId, TenantState> = BTreeMap::new();
-    let mut rooms = BTreeMap::new();
+    let mut rooms = BTreeSet::new();
     for Entry { message, .. } in entries {
         tenants.entry(message.tenant).or_default();
-        rooms.insert(message.room, ());
+        rooms.insert(message.room);
     }
     let sets: Vec<_> = tenants.keys().map(|tenant| params![tenant]).collect();
     let found = conn.one_of_many(tenants_sql, &sets, |row| row.count(0)).await?;
     let tenants = tenants.into_keys().zip(found);
     let tenants = tenants.filter_map(|(id, stored)| Some((id, TenantState { stored: stored?, added: 0 }))).collect();
-    let sets: Vec<_> = rooms.keys().map(|room| params![room]).collect();
+    let sets: Vec<_> = rooms.iter().map(|room| params![room]).collect();
     let found = conn.one_of_many(rooms_sql, &sets, read_room_state).await?;
-    let rooms = rooms.into_keys().zip(found).filter_map(|(id, state)| Some((id, state?))).collect();
+    let rooms = rooms.into_iter().zip(found).filter_map(|(id, state)| Some((id, state?))).collect();
     let earlier = find_earlier(conn, entries).await?;
     let reply_known = find_replies(conn, entries).await?;
     Ok(Facts { tenants, rooms, earlier, reply_known })

@@ -245,7 +245,9 @@ async fn insert_slice(
     numbers: &mut Numbers,
 ) -> Result<(), StoreError> {
     if table != "messages" {
-        slice.iter().for_each(|row| note_number(table, row, numbers));
+        for row in slice {
+            note_number(table, row, numbers);
+        }
         let sql = format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), places(columns.len()));
         let sets: Vec<_> = slice.iter().map(|row| values(row, columns)).collect();
         return target.execute_many(&sql, &sets).await.map(drop);

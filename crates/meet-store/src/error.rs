@@ -100,7 +100,7 @@ impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState as State;
         let state = error.code().cloned();
-        let closed = error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>());
+        let closed = error.is_closed() || error.source().is_some_and(<dyn Error>::is::<io::Error>);
         let source: Cause = Arc::new(error);
         let Some(state) = state else {
             return if closed { Self::Unavailable { source } } else { Self::Internal { source } };

@@ -69,7 +69,7 @@ pub struct NewTenant {
 /// The columns of a tenant, in the order in which [`read_tenant`] takes them.
 macro_rules! tenant_columns {
     () => {
-        "k.id, k.kind, k.prefix, k.generation, k.created_at, k.last_used"
+        "api_keys.id, api_keys.kind, api_keys.prefix, api_keys.generation, api_keys.created_at, api_keys.last_used"
     };
 }
 pub(crate) use tenant_columns;
@@ -121,14 +121,13 @@ impl Store {
     /// The tenant whose key has this digest.
     pub async fn tenant_by_key(&self, key: &Digest) -> Result<Option<Tenant>, StoreError> {
         const SQL: &str =
-            concat!("SELECT ", tenant_columns!(), " FROM api_keys k WHERE k.key_hash = $1 AND k.deleted_at IS NULL");
+            concat!("SELECT ", tenant_columns!(), " FROM api_keys WHERE key_hash = $1 AND deleted_at IS NULL");
         self.read(*key, |conn, key| async move { conn.one(SQL, &params![key], read_tenant).await }.boxed()).await
     }
 
     /// The tenant with this id.
     pub async fn tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", tenant_columns!(), " FROM api_keys k WHERE k.id = $1 AND k.deleted_at IS NULL");
+        const SQL: &str = concat!("SELECT ", tenant_columns!(), " FROM api_keys WHERE id = $1 AND deleted_at IS NULL");
         self.read(tenant, |conn, tenant| async move { conn.one(SQL, &params![tenant], read_tenant).await }.boxed())
             .await
     }
@@ -138,7 +137,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             tenant_columns!(),
-            " FROM api_keys k WHERE k.kind = 'operator' AND k.deleted_at IS NULL ORDER BY k.id LIMIT 1"
+            " FROM api_keys WHERE kind = 'operator' AND deleted_at IS NULL ORDER BY id LIMIT 1"
         );
         self.read((), |conn, ()| async move { conn.one(SQL, &[], read_tenant).await }.boxed()).await
     }
@@ -159,8 +158,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Tenant>, StoreError> {
         const SQL: &str = concat!(
-            "UPDATE api_keys AS k SET key_hash = $2, prefix = $3, generation = k.generation + 1, last_used = $4 \
-             WHERE k.id = $1 AND k.kind <> 'quick' AND k.deleted_at IS NULL RETURNING ",
+            "UPDATE api_keys SET key_hash = $2, prefix = $3, generation = generation + 1, last_used = $4 \
+             WHERE id = $1 AND kind <> 'quick' AND deleted_at IS NULL RETURNING ",
             tenant_columns!()
         );
         self.write((tenant, key, prefix, now), |conn, (tenant, key, prefix, now)| {

@@ -100,7 +100,7 @@ fn read_stored_user(row: &Row<'_>) -> Result<StoredUser, StoreError> {
 pub(crate) fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
     let own = TENANT_COLUMNS + 3;
     let rooms = row.text_or_null(own + 2)?;
-    let rooms = rooms.map(|list| list.split_terminator(' ').map(str::parse).collect::<Result<Vec<RoomId>, _>>());
+    let rooms = rooms.map(|list| list.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<RoomId>, _>>());
     Ok(Session {
         tenant: read_tenant(row)?,
         user: read_user_at(row, TENANT_COLUMNS)?,
@@ -119,7 +119,8 @@ macro_rules! session_query {
             "SELECT ",
             tenant_columns!(),
             ", u.id, u.name, u.kind, s.id, s.role, s.rooms, s.invite_id, s.expires_at FROM sessions s \
-             JOIN api_keys k ON k.id = s.key_id AND k.generation = s.generation AND k.deleted_at IS NULL \
+             JOIN api_keys ON api_keys.id = s.key_id AND api_keys.generation = s.generation \
+             AND api_keys.deleted_at IS NULL \
              JOIN users u ON u.id = s.user_id WHERE s.expires_at > $2 AND ",
             $which
         )
@@ -188,7 +189,7 @@ pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Res
         CAST($7 AS TEXT), CAST($8 AS BIGINT), CAST($9 AS BIGINT) \
         FROM api_keys k JOIN users u ON u.key_id = k.id \
         WHERE k.id = $3 AND u.id = $4 AND k.generation = $10 AND k.deleted_at IS NULL";
-    let rooms = new.rooms.as_ref().map(|rooms| rooms.iter().map(|room| format!("{room} ")).collect::<String>());
+    let rooms = new.rooms.as_ref().map(|rooms| rooms.iter().map(RoomId::to_string).collect::<Vec<_>>().join(" "));
     let values = params![
         new.id,
         &new.digest,

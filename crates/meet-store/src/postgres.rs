@@ -37,6 +37,12 @@ impl Postgres {
         Ok(Self { pool })
     }
 
+    /// A pool whose database is not looked at.
+    #[cfg(test)]
+    pub(crate) fn unchecked(url: &SecretUrl) -> Result<Self, OpenError> {
+        Ok(Self { pool: pool(url)? })
+    }
+
     /// A connection for work that is more than an operation.
     pub(crate) async fn client(&self) -> Result<Client, StoreError> {
         Ok(self.pool.get().await?)

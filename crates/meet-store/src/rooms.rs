@@ -111,8 +111,8 @@ pub struct RoomPatch {
 /// The columns of a room, in the order in which [`read_room`] takes them.
 macro_rules! room_columns {
     () => {
-        "rooms.key_id, rooms.id, rooms.name, rooms.visibility, rooms.media, rooms.bot_enabled, rooms.head_seq, rooms.epoch, rooms.created_at, \
-         rooms.expires_at, rooms.listed, rooms.public_from"
+        "rooms.key_id, rooms.id, rooms.name, rooms.visibility, rooms.media, rooms.bot_enabled, rooms.head_seq, \
+         rooms.epoch, rooms.created_at, rooms.expires_at, rooms.listed, rooms.public_from"
     };
 }
 
@@ -199,12 +199,12 @@ async fn update_room(
     patch: &RoomPatch,
 ) -> Result<Option<StoredRoom>, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE rooms SET name = COALESCE($3, rooms.name), visibility = COALESCE($4, rooms.visibility), \
-         media = COALESCE($5, rooms.media), bot_enabled = COALESCE($6, rooms.bot_enabled), \
-         listed = COALESCE($7, rooms.listed), \
-         expires_at = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE rooms.expires_at END, \
-         public_from = CASE CAST($10 AS TEXT) WHEN 'head' THEN rooms.head_seq WHEN 'start' THEN 0 ELSE rooms.public_from END \
-         WHERE rooms.key_id = $1 AND rooms.id = $2 AND rooms.deleted_at IS NULL RETURNING ",
+        "UPDATE rooms SET name = COALESCE($3, name), visibility = COALESCE($4, visibility), \
+         media = COALESCE($5, media), bot_enabled = COALESCE($6, bot_enabled), \
+         listed = COALESCE($7, listed), \
+         expires_at = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE expires_at END, \
+         public_from = CASE CAST($10 AS TEXT) WHEN 'head' THEN head_seq WHEN 'start' THEN 0 ELSE public_from END \
+         WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         room_columns!()
     );
     let public_from = patch.public_from.map(|from| match from {
@@ -240,11 +240,8 @@ impl Store {
 
     /// A room of the tenant; one that has expired as well, until it is purged.
     pub async fn room(&self, tenant: TenantId, room: RoomId) -> Result<Option<StoredRoom>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            room_columns!(),
-            " FROM rooms WHERE rooms.key_id = $1 AND rooms.id = $2 AND rooms.deleted_at IS NULL"
-        );
+        const SQL: &str =
+            concat!("SELECT ", room_columns!(), " FROM rooms WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL");
         self.read((tenant, room), |conn, (tenant, room)| {
             async move { conn.one(SQL, &params![tenant, room], read_room).await }.boxed()
         })
@@ -256,7 +253,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms WHERE rooms.id = $1 AND rooms.visibility = 'public' AND rooms.deleted_at IS NULL"
+            " FROM rooms WHERE id = $1 AND visibility = 'public' AND deleted_at IS NULL"
         );
         self.read(room, |conn, room| async move { conn.one(SQL, &params![room], read_room).await }.boxed()).await
     }
@@ -272,8 +269,8 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM rooms WHERE rooms.key_id = $1 AND rooms.id > $2 AND rooms.deleted_at IS NULL \
-             AND (rooms.expires_at IS NULL OR rooms.expires_at > $3) ORDER BY rooms.id LIMIT $4"
+            " FROM rooms WHERE key_id = $1 AND id > $2 AND deleted_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $3) ORDER BY id LIMIT $4"
         );
         self.read((tenant, after, now, limit), |conn, (tenant, after, now, limit)| {
             async move {

@@ -26,7 +26,7 @@ const MIGRATION_LOCK: i64 = 0x6d65_6574_6169;
 
 /// The newest schema that this program knows, the same number for both dialects.
 pub(crate) fn newest() -> u32 {
-    let versions = sqlite::migrations::runner().get_migrations().iter().map(|migration| migration.version()).max();
+    let versions = sqlite::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
     versions.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
 }
 

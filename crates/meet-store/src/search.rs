@@ -34,15 +34,20 @@ pub(crate) fn term(room: i64, word: &str) -> String {
 
 /// The words as a query of FTS5: each quoted, all needed, the last one a prefix.
 fn sqlite_query(room: i64, words: &[String]) -> String {
-    let terms: Vec<_> = words.iter().map(|word| format!("\"{}\"", term(room, word).replace('"', "\"\""))).collect();
+    let terms: Vec<_> = words.iter().map(|word| format!("\"{}\"", term(room, word))).collect();
     format!("{}*", terms.join(" AND "))
 }
 
 /// The words as a `tsquery`: each quoted, all needed, the last one a prefix.
 fn postgres_query(room: i64, words: &[String]) -> String {
-    let quote = |word| format!("'{}'", term(room, word).replace('\\', "\\\\").replace('\'', "''"));
-    let terms: Vec<_> = words.iter().map(|word| quote(word)).collect();
+    let terms: Vec<_> = words.iter().map(|word| format!("'{}'", term(room, word))).collect();
     format!("{}:*", terms.join(" & "))
+}
+
+/// Whether a text could come from [`crate::words`]: it holds nothing that either query language
+/// could take for its own.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric())
 }
 
 /// Runs a search where the room is.
@@ -83,7 +88,8 @@ async fn run(conn: &mut Conn<'_>, search: &Search) -> Result<Vec<Message>, Store
 
 impl Store {
     /// The newest messages of a room that hold all of the words, the last of which may be the
-    /// beginning of one. Of more than [`MAX_WORDS`] words the first count; no word finds nothing.
+    /// beginning of one. Of more than [`MAX_WORDS`] words the first count; no word, or a text that
+    /// [`crate::words`] would not make, finds nothing.
     ///
     /// Only messages with `floor < seq < before_seq` are found. `Interrupted` when it takes too long.
     pub async fn search(
@@ -95,10 +101,10 @@ impl Store {
         floor: u64,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let words: Vec<_> = words.iter().filter(|word| !word.is_empty()).take(MAX_WORDS).cloned().collect();
-        if words.is_empty() || limit == 0 {
+        if words.is_empty() || limit == 0 || !words.iter().all(|word| is_word(word)) {
             return Ok(Vec::new());
         }
+        let words = words.iter().take(MAX_WORDS).cloned().collect();
         let search = Search { tenant, room, words, before_seq, floor, limit };
         self.search_for(search, |conn, search| run(conn, search).boxed()).await
     }

@@ -47,8 +47,8 @@ type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A job of the writing thread.
 trait WriteJob: Send {
-    /// Does the work in a savepoint; `false` undoes it.
-    fn run(&mut self, conn: &mut Connection) -> bool;
+    /// Does the work in a savepoint; an error undoes it.
+    fn run(&mut self, conn: &mut Connection) -> Result<(), StoreError>;
     /// Tells the caller, once it is known what became of the transaction.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -72,16 +72,14 @@ fn run_now<I, T>(conn: &mut Connection, input: &I, operation: Operation<I, T>) -
 }
 
 impl<I: Send, T: Send> WriteJob for Write<I, T> {
-    fn run(&mut self, conn: &mut Connection) -> bool {
-        let result = run_now(conn, &self.input, self.operation);
-        let done = result.is_ok();
-        self.result = Some(result);
-        done
+    fn run(&mut self, conn: &mut Connection) -> Result<(), StoreError> {
+        let result = self.result.insert(run_now(conn, &self.input, self.operation));
+        result.as_ref().map(drop).map_err(Clone::clone)
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let result = match (self.result, committed) {
-            (Some(Ok(_)), Err(error)) | (None, Err(error)) => Err(error),
+            (Some(Ok(_)) | None, Err(error)) => Err(error),
             (Some(result), _) => result,
             (None, Ok(())) => Err(StoreError::internal("an operation was not run")),
         };
@@ -289,9 +287,9 @@ fn write_group(
         let done = group[next].run(conn);
         if conn.is_autocommit() {
             // SQLite itself has undone the whole transaction, as it does when the disk is full.
-            return Err(StoreError::internal("the database gave up the transaction"));
+            return done.and(Err(StoreError::internal("the database gave up the transaction")));
         }
-        if !done {
+        if done.is_err() {
             run_cached(conn, "ROLLBACK TO job")?;
         }
         run_cached(conn, "RELEASE job")?;

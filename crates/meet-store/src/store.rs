@@ -177,3 +177,89 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::params;
+
+    /// Runs a check on a new file of SQLite and on the Postgres of the environment, if there is one.
+    async fn on_both<F: Future<Output = ()>>(check: fn(Store) -> F) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Sqlite(directory.path().to_owned())).await.unwrap();
+        check(store.clone()).await;
+        store.close().await;
+        match std::env::var("MEET_AI_TEST_POSTGRES") {
+            Ok(url) if !url.is_empty() => {
+                // No tables are needed, so none are made.
+                let driver = Driver::Postgres(Postgres::unchecked(&SecretUrl::new(url)).unwrap());
+                check(Store { driver: Arc::new(driver) }).await;
+            }
+            _ if std::env::var("CI").is_ok_and(|value| value == "true") => panic!("MEET_AI_TEST_POSTGRES is not set"),
+            _ => println!("skipped: MEET_AI_TEST_POSTGRES is not set"),
+        }
+    }
+
+    #[tokio::test]
+    async fn parameters_go_by_their_numbers() {
+        on_both(|store| async move {
+            let read = store.read((), |conn, ()| {
+                const SQL: &str = "SELECT CAST($2 AS TEXT), CAST($1 AS BIGINT), CAST($2 AS TEXT)";
+                let read =
+                    |row: &crate::value::Row<'_>| Ok((row.text(0)?.to_owned(), row.int(1)?, row.text(2)?.to_owned()));
+                async move { conn.one(SQL, &params![7_i64, "seven"], read).await }.boxed()
+            });
+            assert_eq!(read.await.unwrap(), Some(("seven".to_owned(), 7, "seven".to_owned())));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_search_without_end_is_ended() {
+        on_both(|store| async move {
+            let endless = || {
+                store.search_for((), |conn, ()| {
+                    const SQL: &str = "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL \
+                                       SELECT n + 1 FROM numbers) SELECT COUNT(*) FROM numbers";
+                    async move { conn.one(SQL, &[], |row| row.int(0)).await }.boxed()
+                })
+            };
+            // More of them than there are threads: each has its turn, and gives it back.
+            let ended = futures_util::future::join_all((0..5).map(|_| endless())).await;
+            assert!(ended.iter().all(|ended| matches!(ended, Err(StoreError::Interrupted))), "{ended:?}");
+            let one = store.search_for((), |conn, ()| {
+                async move { conn.one("SELECT CAST(1 AS BIGINT)", &[], |row| row.int(0)).await }.boxed()
+            });
+            assert_eq!(one.await.unwrap(), Some(1));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_or_panics_is_undone_and_spares_its_neighbours() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Sqlite(directory.path().to_owned())).await.unwrap();
+        let mark = |name: &'static str| {
+            store.write(name, |conn, name| {
+                async move {
+                    conn.execute("INSERT INTO marks (name, at) VALUES ($1, 0)", &params![*name]).await?;
+                    match *name {
+                        "panics" => panic!("on purpose"),
+                        "fails" => Err(StoreError::internal("on purpose")),
+                        _ => Ok(()),
+                    }
+                }
+                .boxed()
+            })
+        };
+        let names = ["one", "fails", "two", "panics", "three"];
+        let marks = futures_util::future::join_all(names.map(mark)).await;
+        assert_eq!(marks.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, false, true]);
+        let kept = store.read((), |conn, ()| {
+            let names = |row: &crate::value::Row<'_>| Ok(row.text(0)?.to_owned());
+            async move { conn.rows("SELECT name FROM marks ORDER BY name", &[], names).await }.boxed()
+        });
+        assert_eq!(kept.await.unwrap(), ["one", "three", "two"]);
+        store.close().await;
+    }
+}

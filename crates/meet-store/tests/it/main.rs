@@ -1,0 +1,28 @@
+//! The store through its front door, the same stories on SQLite (a real file) and on Postgres.
+//!
+//! Postgres takes part when `MEET_AI_TEST_POSTGRES` holds the URL of a server and a user that may
+//! create databases; in CI (`CI=true`) its absence is a failure.
+
+mod appending;
+mod backups;
+mod keys;
+mod opening;
+mod people;
+mod purging;
+mod rooms;
+mod searching;
+mod tokens;
+mod world;
+
+/// Runs each story on both databases.
+macro_rules! on_both {
+    ($($story:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test] fn $story() { crate::world::on_sqlite(super::$story); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $story() { crate::world::on_postgres(super::$story); })*
+        }
+    };
+}
+pub(crate) use on_both;

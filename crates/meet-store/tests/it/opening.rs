@@ -1,0 +1,160 @@
+//! Opening a database, and what stands in the way.
+
+use std::{fs, sync::Arc};
+
+use futures_util::future::join_all;
+use meet_store::{Location, OpenError, SecretUrl, Store, StoreError};
+
+use crate::world::{NOW, Server, World};
+
+crate::on_both!(the_database_says_that_it_is_durable, a_database_opens_again_with_all_that_was_in_it,);
+
+async fn the_database_says_that_it_is_durable(world: Arc<World>) {
+    let durability = world.store.durability().await.unwrap();
+    assert!(durability.durable, "{durability:?}");
+    world.store.ping().await.unwrap();
+    assert_eq!(world.store.disk().is_some(), durability.engine == "sqlite");
+}
+
+async fn a_database_opens_again_with_all_that_was_in_it(world: Arc<World>) {
+    let owner = world.owner().await;
+    let room = world.room(owner.tenant).await;
+    let (appender, _) = world.appender();
+    world.say(&appender, &owner, room, "remember me").await;
+    world.store.close().await;
+    let again = Store::open(&world.location).await.unwrap();
+    assert_eq!(again.head(owner.tenant, room).await.unwrap(), Some((1, "e1".into())));
+    assert_eq!(again.restored_at().await.unwrap(), None);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn the_directory_and_its_file_are_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("a/b");
+    let store = Store::open(&Location::Sqlite(data.clone())).await.unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&data), 0o700);
+        for entry in fs::read_dir(&data).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+    }
+    store.close().await;
+    // Closed in order, nothing but the file is left.
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "in the way").unwrap();
+    let opened = Store::open(&Location::Sqlite(directory.path().join("file/data"))).await;
+    assert!(matches!(opened, Err(OpenError::NotWritable { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("meet-ai.db");
+    let junk = "this is a letter to my grandmother, and no database. ".repeat(100);
+    fs::write(&file, &junk).unwrap();
+    let opened = Store::open(&Location::Sqlite(directory.path().to_owned())).await;
+    assert!(matches!(opened, Err(OpenError::NotADatabase { .. })), "{opened:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), junk);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Sqlite(directory.path().to_owned());
+    Store::open(&location).await.unwrap().close().await;
+    let file = directory.path().join("meet-ai.db");
+    let conn = rusqlite::Connection::open(&file).unwrap();
+    conn.execute_batch("INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')")
+        .unwrap();
+    conn.close().unwrap();
+    let before = fs::read(&file).unwrap();
+    let opened = Store::open(&location).await;
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 1 })), "{opened:?}");
+    assert!(fs::read(&file).unwrap() == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree() {
+    let Some(server) = Server::find() else { return };
+    let (name, url) = server.create().await;
+    let location = Location::Postgres(SecretUrl::new(url.clone()));
+    let stores = join_all((0..4).map(|_| Store::open(&location))).await;
+    for store in stores {
+        let store = store.unwrap();
+        store.ping().await.unwrap();
+        store.close().await;
+    }
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let later = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
+    let work = async move { client.batch_execute(later).await };
+    let (done, _) = tokio::join!(work, connection);
+    done.unwrap();
+    let opened = Store::open(&location).await;
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 1 })), "{opened:?}");
+    server.drop(&name).await;
+}
+
+#[tokio::test]
+async fn a_url_is_never_shown() {
+    let url = SecretUrl::new("postgres://ann:hunter2@localhost:1/nothing");
+    assert_eq!(format!("{url:?}"), "***");
+    for url in ["postgres://ann:hunter2@127.0.0.1:1/nothing", "postgres://ann:hunter2@127.0.0.1:1/x?nonsense=hunter2"] {
+        let error = Store::open(&Location::Postgres(SecretUrl::new(url))).await.unwrap_err();
+        let mut shown = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(next) = cause {
+            shown.push_str(&next.to_string());
+            cause = next.source();
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+/// A full disk: needs the right to mount a small file system.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_messages_and_reading_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+        .arg(directory.path())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        println!("skipped: this user may not mount a small file system");
+        return;
+    }
+    let place = directory.path().to_owned();
+    let world = World::open(Location::Sqlite(place.join("data")), tempfile::tempdir().unwrap()).await;
+    let owner = world.owner().await;
+    let room = world.room(owner.tenant).await;
+    let (appender, published) = world.appender();
+    let text = "all work and no play ".repeat(1000);
+    let mut kept = 0;
+    let error = loop {
+        match appender.append(world.message(&owner, room, &text)).await {
+            Ok(outcome) => {
+                kept += 1;
+                assert_eq!(crate::world::stored(outcome).seq, kept);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    let log = world.log(owner.tenant, room).await;
+    assert!(log.iter().map(|message| message.seq).eq(1..=kept));
+    assert_eq!(published.all().len(), log.len());
+    assert_eq!(world.store.head(owner.tenant, room).await.unwrap(), Some((kept, "e1".into())));
+    let _ = world.store.purge_slice(NOW).await;
+    world.store.close().await;
+    let unmounted = std::process::Command::new("umount").arg(&place).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+}

@@ -1,0 +1,77 @@
+//! Forgetting in slices.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use meet_store::Redeemed;
+
+use crate::world::{HOUR, NOW, World, idempotency};
+
+crate::on_both!(
+    a_deleted_room_is_purged_in_slices_and_spares_the_others,
+    messages_go_on_while_a_room_is_purged,
+    an_expired_room_is_kept_for_a_day,
+    what_has_expired_is_forgotten,
+);
+
+async fn a_deleted_room_is_purged_in_slices_and_spares_the_others(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (room, kept) = (world.room(owner.tenant).await, world.room(owner.tenant).await);
+    let (appender, _) = world.appender();
+    join_all((0..1700).map(|_| appender.append(world.message(&owner, room, "to be forgotten")))).await;
+    join_all((0..3).map(|_| appender.append(world.message(&owner, kept, "to be kept")))).await;
+    let mut keyed = world.message(&owner, room, "keyed");
+    keyed.idempotency = idempotency("key", 1);
+    appender.append(keyed).await.unwrap();
+    assert!(world.store.create_invite(owner.tenant, world.invite(Some(room), None)).await.unwrap());
+    assert!(world.store.delete_room(owner.tenant, room, NOW).await.unwrap());
+    // Four slices of messages, then keys, invites, the room itself.
+    assert_eq!(world.purge(NOW).await, 7);
+    assert_eq!(world.log(owner.tenant, kept).await.len(), 3);
+    let found = world.store.search(owner.tenant, kept, &["kept".into()], None, 0, 10).await.unwrap();
+    assert_eq!(found.len(), 3);
+    assert!(world.store.invites(owner.tenant, room, 10, None).await.unwrap().is_empty());
+}
+
+async fn messages_go_on_while_a_room_is_purged(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (room, live) = (world.room(owner.tenant).await, world.room(owner.tenant).await);
+    let (appender, _) = world.appender();
+    join_all((0..1000).map(|_| appender.append(world.message(&owner, room, "old")))).await;
+    assert!(world.store.delete_room(owner.tenant, room, NOW).await.unwrap());
+    let talk = join_all((0..300).map(|_| appender.append(world.message(&owner, live, "new"))));
+    let (outcomes, _) = tokio::join!(talk, world.purge(NOW));
+    assert!(outcomes.into_iter().all(|outcome| outcome.is_ok()));
+    assert!(world.log(owner.tenant, live).await.iter().map(|message| message.seq).eq(1..=300));
+}
+
+async fn an_expired_room_is_kept_for_a_day(world: Arc<World>) {
+    let owner = world.owner().await;
+    let mut room = world.new_room("short");
+    room.expires_at = Some(NOW);
+    let room = world.make_room(owner.tenant, room).await.room.id;
+    world.purge(NOW.plus(HOUR * 23)).await;
+    assert!(world.store.room(owner.tenant, room).await.unwrap().is_some());
+    world.purge(NOW.plus(HOUR * 24)).await;
+    assert_eq!(world.store.room(owner.tenant, room).await.unwrap(), None);
+}
+
+async fn what_has_expired_is_forgotten(world: Arc<World>) {
+    let owner = world.owner().await;
+    let room = world.room(owner.tenant).await;
+    let invite = world.invite(Some(room), None);
+    assert!(world.store.create_invite(owner.tenant, invite.clone()).await.unwrap());
+    let mut long = world.redeem("Gus");
+    long.session.2 = NOW.plus(HOUR * 3);
+    let guest = world.store.redeem_invite(&invite.digest, NOW, long).await.unwrap();
+    let Redeemed::Session(guest) = guest else { panic!("{guest:?}") };
+    // The invite has expired, and stays as long as someone is in by it.
+    world.purge(NOW.plus(HOUR * 2)).await;
+    assert_eq!(world.store.invites(owner.tenant, room, 10, None).await.unwrap().len(), 1);
+    assert!(world.store.user(owner.tenant, guest.user.id).await.unwrap().is_some());
+    world.purge(NOW.plus(HOUR * 3)).await;
+    assert_eq!(world.store.invites(owner.tenant, room, 10, None).await.unwrap(), []);
+    assert_eq!(world.store.user(owner.tenant, guest.user.id).await.unwrap(), None);
+    // Users of the key stay.
+    assert!(world.store.user(owner.tenant, owner.user.id).await.unwrap().is_some());
+}

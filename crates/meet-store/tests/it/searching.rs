@@ -1,0 +1,131 @@
+//! Searching.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use meet_api::RoomId;
+use meet_store::{Appender, words};
+
+use crate::world::{Owner, World};
+
+crate::on_both!(
+    words_are_found_however_they_are_written,
+    operators_and_quotes_are_only_separators,
+    the_newest_come_first_within_their_bounds,
+    another_room_has_its_own_words,
+    strange_queries_find_nothing_and_fail_nowhere,
+);
+
+async fn room_with(world: &World, owner: &Owner, appender: &Appender, lines: &[&str]) -> RoomId {
+    let room = world.room(owner.tenant).await;
+    for line in lines {
+        world.say(appender, owner, room, line).await;
+    }
+    room
+}
+
+async fn find(world: &World, owner: &Owner, room: RoomId, query: &str) -> Vec<u64> {
+    let found = world.store.search(owner.tenant, room, &words(query), None, 0, 100).await.unwrap();
+    found.into_iter().map(|message| message.seq).collect()
+}
+
+async fn words_are_found_however_they_are_written(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (appender, _) = world.appender();
+    let lines =
+        ["Café au lait", "今日は東京タワーへ", "Straße nach Zürich", "हिन्दी में", "the quick brown fox", "🎉 party 🎉"];
+    let room = room_with(&world, &owner, &appender, &lines).await;
+    for (query, found) in [
+        ("CAFE\u{301}", &[1][..]),
+        ("caf", &[1]),
+        ("東京", &[2]),
+        ("タワー", &[2]),
+        ("zürich STRASSE", &[]),
+        ("zürich straße", &[3]),
+        ("हिन्दी", &[4]),
+        ("quick fo", &[5]),
+        ("qui fox", &[]),
+        ("fox quick", &[5]),
+        ("party", &[6]),
+        ("🎉", &[]),
+        ("ｐａｒｔｙ", &[6]),
+    ] {
+        assert_eq!(find(&world, &owner, room, query).await, found, "{query}");
+    }
+}
+
+async fn operators_and_quotes_are_only_separators(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (appender, _) = world.appender();
+    let lines = ["I write C++ and C#", "don't panic", "NOT AND OR NEAR", "a'b\"c\\d", "back_slash under_score"];
+    let room = room_with(&world, &owner, &appender, &lines).await;
+    for (query, found) in [
+        ("C++", &[4, 1][..]),
+        ("write C++", &[1]),
+        ("don't", &[2]),
+        ("\"don't\" *", &[2]),
+        ("not and", &[3]),
+        ("AND OR", &[3]),
+        ("a' b\" c\\ d", &[4]),
+        ("under_score", &[5]),
+        ("score", &[5]),
+        ("panic -don", &[2]),
+        ("words:panic", &[]),
+    ] {
+        assert_eq!(find(&world, &owner, room, query).await, found, "{query}");
+    }
+}
+
+async fn the_newest_come_first_within_their_bounds(world: Arc<World>) {
+    let owner = world.owner().await;
+    let room = world.room(owner.tenant).await;
+    let other = world.room(owner.tenant).await;
+    let (appender, _) = world.appender();
+    for _ in 0..20 {
+        world.say(&appender, &owner, room, "ping").await;
+        world.say(&appender, &owner, other, "ping").await;
+    }
+    let search = async |before, floor, limit| -> Vec<u64> {
+        let found = world.store.search(owner.tenant, room, &words("ping"), before, floor, limit).await.unwrap();
+        found.into_iter().map(|message| message.seq).collect()
+    };
+    assert_eq!(search(None, 0, 3).await, [20, 19, 18]);
+    assert_eq!(search(Some(18), 0, 3).await, [17, 16, 15]);
+    assert_eq!(search(Some(5), 2, 10).await, [4, 3]);
+    assert_eq!(search(Some(1), 0, 10).await, []);
+    assert_eq!(search(None, 20, 10).await, []);
+    assert_eq!(search(None, 0, 0).await, []);
+}
+
+async fn another_room_has_its_own_words(world: Arc<World>) {
+    let (owner, other) = (world.owner().await, world.owner().await);
+    let (appender, _) = world.appender();
+    let mine = room_with(&world, &owner, &appender, &["apples"]).await;
+    // Enough rooms that the number of one begins with that of another.
+    let mut rooms = vec![];
+    for n in 0..12 {
+        rooms.push(room_with(&world, &other, &appender, &[&format!("pears {n} 1_apples")]).await);
+    }
+    assert_eq!(find(&world, &owner, mine, "pears").await, []);
+    assert_eq!(find(&world, &owner, mine, "apples").await, [1]);
+    assert_eq!(find(&world, &other, rooms[0], "a").await, [1]);
+    assert_eq!(find(&world, &other, rooms[3], "pears 4").await, []);
+    assert_eq!(find(&world, &other, rooms[3], "pears 3").await, [1]);
+}
+
+async fn strange_queries_find_nothing_and_fail_nowhere(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (appender, _) = world.appender();
+    let room = room_with(&world, &owner, &appender, &["hello"]).await;
+    let raw = ["'", "\"", "\\", "a' | 'b", "x\"y", ":*", "NEAR(a b)", "*", "^a", "{a}", "a:b", "-", "\u{1F389}"];
+    for query in raw {
+        // Not even made by the tokeniser.
+        let found = world.store.search(owner.tenant, room, &[query.to_owned()], None, 0, 10).await;
+        assert_eq!(found.unwrap(), [], "{query}");
+    }
+    let many: Vec<String> = (0..1000).map(|n| format!("word{n}")).collect();
+    let searches = (0..20).map(|_| world.store.search(owner.tenant, room, &many, None, 0, 10));
+    for found in join_all(searches).await {
+        assert_eq!(found.unwrap(), []);
+    }
+}

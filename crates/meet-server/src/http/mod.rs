@@ -9,11 +9,16 @@ mod page;
 mod rooms;
 mod session;
 
-use axum::response::Response;
+use std::sync::OnceLock;
+
+use axum::{http::StatusCode, response::Response};
 use meet_api::ErrorCode;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    openapi::{
+        PathItem, RefOr,
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -82,11 +87,30 @@ pub(crate) fn routes() -> axum::Router<App> {
 }
 
 /// The OpenAPI document, as it is served and committed.
-pub fn openapi_json() -> String {
-    let document = api().split_for_parts().1;
-    let mut text = document.to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    text
+pub fn openapi_json() -> &'static str {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        let mut document = api().split_for_parts().1;
+        document.paths.paths.values_mut().for_each(describe_answers);
+        let mut text = document.to_pretty_json().unwrap_or_default();
+        text.push('\n');
+        text
+    })
+}
+
+/// Gives every answer the description that OpenAPI asks for: where there is none of its own, what its status means.
+fn describe_answers(item: &mut PathItem) {
+    let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+    for operation in operations.into_iter().flatten() {
+        for (status, answer) in &mut operation.responses.responses {
+            if let RefOr::T(answer) = answer
+                && answer.description.is_empty()
+            {
+                let status = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
+                answer.description = status.and_then(|status| status.canonical_reason()).unwrap_or("Answer").into();
+            }
+        }
+    }
 }
 
 /// The answer to an address that is none.

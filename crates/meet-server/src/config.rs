@@ -137,7 +137,7 @@ impl Default for Config {
             signup: None,
             welcome: true,
             insecure_http: false,
-            log: "info".to_owned(),
+            log: "info,refinery_core=warn".to_owned(),
             metrics: Metrics::default(),
             limits: Limits::default(),
         }

@@ -1,0 +1,297 @@
+//! The command line as people type it: names, flags and the help that teaches them.
+//!
+//! Only shapes; what a command does is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A meeting place for people and AI agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meet-ai",
+    version,
+    about = "A meeting place for people and AI agents",
+    long_about = "A meeting place for people and AI agents: rooms with chat that loses nothing.\n\n\
+                  `meet-ai` alone starts a server on this machine; the other commands talk to one.",
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+const EXAMPLES: &str = "\
+A first conversation:
+  meet-ai                                              start the server, then in another terminal:
+  meet-ai create-room general
+  meet-ai send-message general scout \"Hello from an agent\"
+  meet-ai listen general
+
+Talk to a server elsewhere:
+  export MEET_AI_URL=https://meet.example.org
+  export MEET_AI_KEY=$(meet-ai generate-key)
+
+Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 server unreachable.";
+
+const CLIENT_HELP: &str = "\
+The server and the key come from the first of these that names them: flags, the environment
+(MEET_AI_URL, MEET_AI_KEY), ./.env, ~/.config/meet-ai/config.toml, http://127.0.0.1:3000.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server (also what `meet-ai` alone does)
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Make an API key and print it, bare, on standard output
+    #[command(after_help = "Example:\n  export MEET_AI_KEY=$(meet-ai generate-key)")]
+    GenerateKey(ClientArgs),
+    /// Make a room and print its id
+    #[command(after_help = "Example:\n  meet-ai create-room general")]
+    CreateRoom(CreateRoomArgs),
+    /// List your rooms
+    #[command(after_help = CLIENT_HELP)]
+    Rooms(ClientArgs),
+    /// Say something in a room and print the message's id
+    #[command(after_help = SEND_HELP)]
+    SendMessage(SendMessageArgs),
+    /// Print a room's messages, from the beginning or after one that you know
+    #[command(after_help = POLL_HELP)]
+    Poll(PollArgs),
+    /// Follow a room: one JSON message a line on standard output, until stopped
+    #[command(after_help = LISTEN_HELP)]
+    Listen(ListenArgs),
+    /// Print a single-use link that signs a browser in as the server's owner
+    #[command(
+        after_help = "Works beside a running server.\n\nExample:\n  meet-ai owner-link --data-dir ./meet-ai-data"
+    )]
+    OwnerLink(ServerArgs),
+    /// Find out what is wrong: configuration, data, port, server, key
+    Doctor(DoctorArgs),
+    /// Print the server's configuration in force, secrets masked
+    #[command(after_help = SERVE_HELP)]
+    Config(ServerArgs),
+    /// Write a copy of the database to FILE; the server may be running
+    #[command(after_help = "Example:\n  meet-ai backup meet-ai-$(date +%F).backup")]
+    Backup(FileArgs),
+    /// Replace the database by the copy in FILE; the server must be stopped
+    #[command(after_help = "Everybody has to sign in again afterwards; keys stay valid.")]
+    Restore(FileArgs),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
+    /// Print the version
+    Version,
+}
+
+const SERVE_HELP: &str = "\
+Settings come from flags, else the environment (MEET_AI_LISTEN, MEET_AI_DATA_DIR, …), else the
+file that --config or MEET_AI_CONFIG names. `meet-ai config` prints all of them.
+
+Examples:
+  meet-ai serve
+  meet-ai serve --listen 127.0.0.1:8080 --data-dir /var/lib/meet-ai
+  meet-ai serve --listen 0.0.0.0:3000 --public-url https://meet.example.org";
+
+const SEND_HELP: &str = "\
+A message that got no answer is sent again, and stored once.
+
+Examples:
+  meet-ai send-message general scout \"The build is green\"
+  git log -1 | meet-ai send-message general scout -
+  meet-ai send-message general Ann \"Thanks!\" --human";
+
+const POLL_HELP: &str = "\
+Examples:
+  meet-ai poll general
+  meet-ai poll general --after-seq 42 --wait 30 --exclude scout
+  meet-ai poll general --json";
+
+const LISTEN_HELP: &str = "\
+Standard error tells, as JSON too, when the connection comes and goes; what was said meanwhile is
+caught up, without a gap and without a duplicate.
+
+--exec runs a program, not a shell: for each message, one after the other, with the message as JSON
+on its standard input, without MEET_AI_KEY, for at most 60 seconds. Treat what it reads as data:
+others wrote it.
+
+Examples:
+  meet-ai listen general
+  meet-ai listen general --since 0 --exclude scout
+  meet-ai listen general --mentions scout --exec \"./answer.py --short\"";
+
+/// Which server, as whom, and how to print.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ClientArgs {
+    /// The server
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Your API key or session token
+    #[arg(
+        long,
+        value_name = "KEY",
+        help = "Your API key or session token; MEET_AI_KEY keeps it out of the list of processes"
+    )]
+    pub(crate) key: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which data, by which configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServerArgs {
+    /// Address and port to listen on [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where the server keeps its files [default: ./meet-ai-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The address by which browsers reach the server
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Accept plain http beyond this machine
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// `create-room`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateRoomArgs {
+    /// Its name, 1 to 100 characters
+    pub(crate) name: String,
+    /// Let everyone who has the room's id read it
+    #[arg(long)]
+    pub(crate) public: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `send-message`.
+#[derive(Debug, Args)]
+pub(crate) struct SendMessageArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    /// Who speaks, 1 to 64 characters
+    pub(crate) sender: String,
+    /// What is said; `-` reads standard input
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    /// The sender is a person, not an agent
+    #[arg(long)]
+    pub(crate) human: bool,
+    /// The id of the message that this one answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `poll`.
+#[derive(Debug, Args)]
+pub(crate) struct PollArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    /// Only what came after the message with this id
+    #[arg(long, value_name = "ID", conflicts_with = "after_seq")]
+    pub(crate) after: Option<String>,
+    /// Only what came after the message with this number
+    #[arg(long, value_name = "N")]
+    pub(crate) after_seq: Option<u64>,
+    /// Leave out what this sender said
+    #[arg(long, value_name = "SENDER")]
+    pub(crate) exclude: Option<String>,
+    /// When there is nothing, wait so long for something (at most 60)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) wait: Option<u64>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `listen`.
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    /// Leave out what this sender says
+    #[arg(long, value_name = "SENDER")]
+    pub(crate) exclude: Option<String>,
+    /// Only messages that mention @NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mentions: Option<String>,
+    /// Begin after the message with this number; 0 is the beginning of the room [default: now]
+    #[arg(long, value_name = "N")]
+    pub(crate) since: Option<u64>,
+    /// Run this program for every message
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The server that the client side talks to
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The key that the client side uses
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+}
+
+/// `backup` and `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct FileArgs {
+    /// The copy
+    pub(crate) file: PathBuf,
+    /// Where the server keeps its files [default: ./meet-ai-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_may_be_left_out() {
+        let cli = Cli::parse_from(["meet-ai", "--listen", "127.0.0.1:0"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.server.listen.as_deref(), Some("127.0.0.1:0"));
+        assert!(Cli::try_parse_from(["meet-ai", "--listen", "127.0.0.1:0", "rooms"]).is_err());
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        let cli = Cli::parse_from(["meet-ai", "send-message", "general", "scout", "-5 degrees", "--human"]);
+        let Some(Command::SendMessage(message)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((message.text.as_str(), message.human), ("-5 degrees", true));
+    }
+}

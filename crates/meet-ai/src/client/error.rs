@@ -1,0 +1,119 @@
+//! What can go wrong between a client and a server, and what it means for a command.
+
+use std::time::Duration;
+
+use meet_api::ErrorBody;
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, LOCATION, RETRY_AFTER},
+};
+
+use crate::{failure::Failure, server_url::ServerUrl};
+
+/// A call that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The server said no.
+    #[error("{}", body.error)]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// The server's sentence and code.
+        body: ErrorBody,
+        /// When the server wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The answer points elsewhere, and a key does not follow.
+    #[error("{url} sends its callers on to {to}: if that is the server that you mean, set MEET_AI_URL to it")]
+    Redirected {
+        /// Who was asked.
+        url: String,
+        /// Where it points.
+        to: String,
+    },
+    /// Something answers that does not speak our protocol.
+    #[error("what answers at {url} is not meet-ai (status {})", status.as_u16())]
+    NotOurs {
+        /// Who was asked.
+        url: String,
+        /// The status.
+        status: StatusCode,
+    },
+    /// Nothing answers, or not to the end.
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// No answer came.
+    pub(crate) fn unreachable(url: &ServerUrl, source: reqwest::Error) -> Self {
+        let source = source.without_url();
+        let reason = if source.is_timeout() { "it did not answer in time".to_owned() } else { innermost(&source) };
+        Self::Unreachable { url: url.to_string(), reason }
+    }
+
+    /// An answer came that is not one of ours.
+    pub(crate) fn not_ours(url: &ServerUrl, status: StatusCode) -> Self {
+        Self::NotOurs { url: url.to_string(), status }
+    }
+
+    /// Reads an answer that is not a success.
+    pub(crate) fn from_answer(url: &ServerUrl, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        if status.is_redirection() {
+            let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("another address");
+            return Self::Redirected { url: url.to_string(), to: to.to_owned() };
+        }
+        match serde_json::from_slice(body) {
+            Ok(body) => Self::Refused { status, body, retry_after: retry_after(headers) },
+            Err(_) => Self::not_ours(url, status),
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Redirected { .. } => false,
+            Self::Refused { status, .. } | Self::NotOurs { status, .. } => {
+                matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+            }
+        }
+    }
+
+    /// When the server wants to be asked again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Refused { body, .. } => Self::refused(&error).with_code(body.code),
+            ClientError::Redirected { .. } => Self::refused(&error),
+            ClientError::NotOurs { .. } | ClientError::Unreachable { .. } => Self::unreachable(&error),
+        }
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The last cause: what the system said, without the layers around it.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

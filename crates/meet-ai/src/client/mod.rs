@@ -1,0 +1,270 @@
+//! The HTTP API as typed methods: what the commands and every later client of ours speak.
+//!
+//! It holds one server and one credential, which goes into a header, never into a URL and never over
+//! a redirect. It decides nothing about output, and retries only what [`retry`] says.
+
+pub(crate) mod error;
+pub(crate) mod retry;
+pub(crate) mod socket;
+
+use std::time::Duration;
+
+use meet_api::{
+    Message, MessageId, Room, RoomId,
+    request::{CreateRoom, NewKey, SendMessage, SessionInfo},
+};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK},
+    redirect,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+
+pub(crate) use error::ClientError;
+
+use crate::{connection::Connection, server_url::ServerUrl};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read: the fullest page of the longest messages fits well.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The most that one page of a list may have.
+const PAGE: usize = 1000;
+
+/// A server's API in one caller's hands; a clone shares its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: ServerUrl,
+    key: Option<SecretString>,
+}
+
+/// Which part of a room's history.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    /// After the message with this id.
+    pub(crate) after: Option<String>,
+    /// After the message with this number.
+    pub(crate) after_seq: Option<u64>,
+    /// Without this sender's.
+    pub(crate) exclude: Option<String>,
+    /// Only those that mention this name.
+    pub(crate) mentions: Option<String>,
+    /// How many seconds to wait for something.
+    pub(crate) wait: Option<u64>,
+}
+
+/// A page of a room's history.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The messages, oldest first.
+    pub(crate) messages: Vec<Message>,
+    /// Whether there is another page.
+    pub(crate) has_next: bool,
+}
+
+impl Client {
+    /// A client of this server with this key.
+    pub(crate) fn new(connection: &Connection) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("meet-ai/", env!("CARGO_PKG_VERSION")));
+        if connection.url.is_loopback() {
+            // A proxy for the world outside has nothing to do with this machine.
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|source| ClientError::unreachable(&connection.url, source))?;
+        let key = connection.key.as_ref().map(|(key, _)| key.clone());
+        Ok(Self { http, url: connection.url.clone(), key })
+    }
+
+    /// The server.
+    pub(crate) fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    /// Whether there is a credential at all.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether the credential is a session's, which always speaks as its own user.
+    pub(crate) fn is_session(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.expose_secret().starts_with("mas_"))
+    }
+
+    /// Whether the server is ready to serve.
+    pub(crate) async fn ready(&self) -> Result<(), ClientError> {
+        let request = self.http.get(self.url.endpoint(&["readyz"])).timeout(ANSWER_TIMEOUT);
+        self.send(request).await.map(drop)
+    }
+
+    /// Makes an API key; no credential goes along.
+    pub(crate) async fn create_key(&self) -> Result<NewKey, ClientError> {
+        let request = self.http.post(self.url.endpoint(&["api", "keys"])).timeout(ANSWER_TIMEOUT);
+        self.read(self.send(request).await?).await
+    }
+
+    /// Who the credential is.
+    pub(crate) async fn session(&self) -> Result<SessionInfo, ClientError> {
+        self.get(self.url.endpoint(&["api", "session"])).await
+    }
+
+    /// All rooms of the caller, oldest first.
+    pub(crate) async fn rooms(&self) -> Result<Vec<Room>, ClientError> {
+        self.all_pages(self.url.endpoint(&["api", "rooms"])).await
+    }
+
+    /// All public rooms that the server lists.
+    pub(crate) async fn public_rooms(&self) -> Result<Vec<Room>, ClientError> {
+        self.all_pages(self.url.endpoint(&["api", "public", "rooms"])).await
+    }
+
+    /// One room.
+    pub(crate) async fn room(&self, room: RoomId) -> Result<Room, ClientError> {
+        self.get(self.url.endpoint(&["api", "rooms", &room.to_string()])).await
+    }
+
+    /// Makes a room.
+    pub(crate) async fn create_room(&self, body: &CreateRoom) -> Result<Room, ClientError> {
+        let url = self.url.endpoint(&["api", "rooms"]);
+        self.read(self.send(self.request(Method::POST, url).json(body)).await?).await
+    }
+
+    /// Stores a message. The same idempotency key stores it once, however often it is sent.
+    pub(crate) async fn send_message(
+        &self,
+        room: RoomId,
+        body: &SendMessage,
+        idempotency_key: &str,
+    ) -> Result<Message, ClientError> {
+        let url = self.url.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
+        let request = self.request(Method::POST, url).header("idempotency-key", idempotency_key).json(body);
+        self.read(self.send(request).await?).await
+    }
+
+    /// A page of a room's history, the fullest there is.
+    pub(crate) async fn messages(&self, room: RoomId, history: &History) -> Result<Page, ClientError> {
+        let mut url = self.url.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
+        url.query_pairs_mut().extend_pairs(history.pairs());
+        let patience = ANSWER_TIMEOUT + Duration::from_secs(history.wait.unwrap_or(0));
+        let response = self.send(self.request(Method::GET, url).timeout(patience)).await?;
+        let has_next = next_query(response.headers()).is_some();
+        Ok(Page { messages: self.read(response).await?, has_next })
+    }
+
+    /// Follows a list to its end. Only the query of a next page is taken from the answer: where the
+    /// credential goes is not for an answer to say.
+    async fn all_pages<T: DeserializeOwned>(&self, list: Url) -> Result<Vec<T>, ClientError> {
+        let mut url = list.clone();
+        url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+        let mut items = Vec::new();
+        loop {
+            let response = self.send(self.request(Method::GET, url.clone())).await?;
+            let next = next_query(response.headers());
+            let page: Vec<T> = self.read(response).await?;
+            let is_empty = page.is_empty();
+            items.extend(page);
+            match next {
+                Some(query) if !is_empty => url.set_query(Some(&query)),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
+        self.read(self.send(self.request(Method::GET, url)).await?).await
+    }
+
+    /// A request with the credential.
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url).timeout(ANSWER_TIMEOUT);
+        let bearer = self.key.as_ref().map(|key| format!("Bearer {}", key.expose_secret()));
+        match bearer.and_then(|bearer| HeaderValue::try_from(bearer).ok()) {
+            Some(mut bearer) => {
+                bearer.set_sensitive(true);
+                request.header(AUTHORIZATION, bearer)
+            }
+            None => request,
+        }
+    }
+
+    /// Sends; whatever is not a success is an error.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|source| ClientError::unreachable(&self.url, source))?;
+        if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(response).await?;
+        Err(ClientError::from_answer(&self.url, status, &headers, &body))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
+        let status = response.status();
+        let body = self.body(response).await?;
+        serde_json::from_slice(&body).map_err(|_| ClientError::not_ours(&self.url, status))
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(ClientError::not_ours(&self.url, response.status())),
+                Ok(None) => return Ok(body),
+                Err(source) => return Err(ClientError::unreachable(&self.url, source)),
+            }
+        }
+    }
+}
+
+impl History {
+    /// The same part after this message.
+    pub(crate) fn after_message(&self, message: MessageId) -> Self {
+        Self { after: Some(message.to_string()), after_seq: None, wait: None, ..self.clone() }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let pairs = [
+            ("limit", Some(PAGE.to_string())),
+            ("after", self.after.clone()),
+            ("after_seq", number(self.after_seq)),
+            ("exclude", self.exclude.clone()),
+            ("mentions", self.mentions.clone()),
+            ("wait", number(self.wait)),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// The query of the next page, from `Link: <…?query>; rel="next"`.
+fn next_query(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let mut parts = links.flat_map(|value| value.split(", "));
+    let next = parts.find(|part| part.ends_with("rel=\"next\"") || part.contains("rel=\"next\";"))?;
+    let (address, _) = next.split_once('<')?.1.split_once('>')?;
+    Some(address.split_once('?')?.1.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(link: &'static str) -> Option<String> {
+        next_query(&HeaderMap::from_iter([(LINK, HeaderValue::from_static(link))]))
+    }
+
+    #[test]
+    fn of_a_link_only_the_query_counts() {
+        assert_eq!(next("</api/rooms?after=x&limit=5>; rel=\"next\"").as_deref(), Some("after=x&limit=5"));
+        assert_eq!(next("<http://evil.example/?a=1>; rel=\"next\"").as_deref(), Some("a=1"));
+        assert_eq!(next("</x?b=1>; rel=\"prev\", </x?a=1>; rel=\"next\"").as_deref(), Some("a=1"));
+        assert_eq!(next("</x?b=1>; rel=\"prev\""), None);
+    }
+}

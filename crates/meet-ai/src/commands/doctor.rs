@@ -1,0 +1,156 @@
+//! `doctor`: what the server's own side says, then ports, the running server and the client's side.
+
+use std::{io, net::SocketAddr, path::Path};
+
+use meet_server::{
+    Config,
+    config::PublicUrl,
+    data_dir::DataDir,
+    doctor::{self, Finding, Level},
+};
+use tokio::net::TcpListener;
+
+use super::server::load;
+use crate::{
+    args::{ClientArgs, DoctorArgs},
+    client::{Client, ClientError},
+    connection::{Connection, Source},
+    failure::{Failure, Outcome},
+    output::{self, escape},
+    server_url::ServerUrl,
+};
+
+/// `doctor`: a line for each thing that was looked at, and what to do where it is not well.
+pub(crate) async fn run(args: DoctorArgs) -> Outcome {
+    let mut worst = Level::Ok;
+    match load(args.server) {
+        Ok(config) => {
+            worst = worst.max(tell(&Finding::ok("configuration", "understood; `meet-ai config` prints it"))?);
+            for finding in doctor::inspect(&config).await {
+                worst = worst.max(tell(&finding)?);
+            }
+            worst = worst.max(tell(&listener(&config).await)?);
+        }
+        Err(failure) => {
+            let finding = Finding::fail("configuration", failure.sentence(), "correct that setting");
+            worst = worst.max(tell(&finding)?);
+        }
+    }
+    let client = ClientArgs { url: args.url, key: args.key, json: false };
+    for finding in client_side(&client).await {
+        worst = worst.max(tell(&finding)?);
+    }
+    match worst {
+        Level::Fail => Err(Failure::refused("something does not work; each line above that says fail has its fix")),
+        Level::Ok | Level::Warn => Ok(()),
+    }
+}
+
+fn tell(finding: &Finding) -> Result<Level, Failure> {
+    let word = match finding.level {
+        Level::Ok => "ok",
+        Level::Warn => "warn",
+        Level::Fail => "fail",
+    };
+    output::line(&format!("{word:<5} {:<15} {}", finding.subject, escape(&finding.state)))?;
+    if let Some(fix) = &finding.fix {
+        for line in fix.lines() {
+            output::line(&format!("{:<5} {:<15} fix: {}", "", "", escape(line.trim())))?;
+        }
+    }
+    Ok(finding.level)
+}
+
+/// Whether the address is free for a server, or this data directory's server answers there.
+async fn listener(config: &Config) -> Finding {
+    if let Some(url) = DataDir::announced(&config.data_dir) {
+        return running(config, &url).await;
+    }
+    match TcpListener::bind(config.listen).await {
+        Ok(_) => Finding::ok("address", format!("{} is free", config.listen)),
+        Err(error) => occupied(config.listen, &config.data_dir, &error),
+    }
+}
+
+fn occupied(listen: SocketAddr, data_dir: &Path, error: &io::Error) -> Finding {
+    let state = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{listen} is taken, and not by a server on {}", data_dir.display())
+        }
+        _ => format!("{listen} cannot be listened on: {error}"),
+    };
+    Finding::fail("address", state, "choose another address with --listen or MEET_AI_LISTEN")
+}
+
+/// Asks the server that runs on the data directory whether it is ready, at its public address: that
+/// shows, too, that it answers to that Host.
+async fn running(config: &Config, announced: &str) -> Finding {
+    let subject = "server";
+    let public = config.public_url.as_ref().map_or(announced, PublicUrl::as_str);
+    let client = ServerUrl::parse(public).ok().map(|url| Client::new(&Connection { url, key: None }));
+    let ready = match client {
+        Some(Ok(client)) => match client.ready().await {
+            // Readiness is told to any Host; what needs one is asked too.
+            Ok(()) => client.public_rooms().await.map(drop),
+            not_ready => not_ready,
+        },
+        Some(Err(error)) => Err(error),
+        None => return Finding::fail(subject, format!("{public} is not an address"), "set --public-url"),
+    };
+    match ready {
+        Ok(()) => Finding::ok(subject, format!("ready at {public}")),
+        Err(error @ ClientError::Unreachable { .. }) => Finding::fail(
+            subject,
+            error.to_string(),
+            "check that the name leads to this machine, and the proxy and firewall on the way",
+        ),
+        Err(error) => Finding::fail(subject, error.to_string(), "look at the server's log, and at --public-url"),
+    }
+}
+
+/// The server and key that the other commands would use here.
+async fn client_side(args: &ClientArgs) -> Vec<Finding> {
+    let connection = match Connection::resolve(args) {
+        Ok(connection) => connection,
+        Err(failure) => return vec![Finding::fail("client", failure.sentence(), "correct that setting")],
+    };
+    let mut findings = Vec::new();
+    let reached = match Client::new(&connection) {
+        Ok(client) => client.ready().await.map(|()| client),
+        Err(error) => Err(error),
+    };
+    let url = &connection.url;
+    let client = match reached {
+        Ok(client) => {
+            findings.push(Finding::ok("client", format!("{url} is ready")));
+            client
+        }
+        Err(error) => {
+            let fix = "start the server with `meet-ai`, or set MEET_AI_URL";
+            findings.push(Finding::warn("client", error.to_string(), fix));
+            return findings;
+        }
+    };
+    let Some(source) = connection.key.as_ref().map(|(_, source)| *source) else {
+        let fix = "set MEET_AI_KEY, or make a key with `meet-ai generate-key`";
+        findings.push(Finding::warn("key", format!("none for {url}"), fix));
+        return findings;
+    };
+    findings.push(key(&client, source).await);
+    findings
+}
+
+async fn key(client: &Client, source: Source) -> Finding {
+    let place = source.as_str();
+    match client.session().await {
+        Ok(session) => {
+            let who = session.user.map_or_else(|| "a key".to_owned(), |user| format!("the session of {}", user.name));
+            Finding::ok("key", format!("{who} from {place}, {} of {}", session.role.as_str(), session.org))
+        }
+        Err(error) => Finding::fail(
+            "key",
+            format!("the one from {place} is refused: {error}"),
+            "set MEET_AI_KEY to a valid one, or make one with `meet-ai generate-key`",
+        ),
+    }
+}

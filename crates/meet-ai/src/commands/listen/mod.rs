@@ -1,0 +1,264 @@
+//! `listen`: a room's messages on standard output, one JSON object a line, for as long as it lasts.
+//!
+//! The connection may come and go; the output has no gap and no duplicate. Standard error tells of
+//! the connection, one JSON object a line. What is news is decided in [`feed`].
+
+mod exec;
+mod feed;
+
+use std::time::Duration;
+
+use meet_api::{ErrorCode, Message, RoomId, ServerFrame};
+use meet_server::Clock;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use self::{exec::Program, feed::Feed};
+use crate::{
+    args::ListenArgs,
+    client::{
+        Client, ClientError, History,
+        retry::Backoff,
+        socket::{Closed, Incoming, RoomSocket, SocketQuery},
+    },
+    commands::{self, rooms},
+    failure::{Failure, Outcome},
+    output,
+    signals::Signals,
+};
+
+/// A listener: one room, what of it is wanted, and where it goes.
+struct Listener {
+    client: Client,
+    room: RoomId,
+    exclude: Option<String>,
+    mentions: Option<String>,
+    feed: Feed,
+    to_program: Option<mpsc::Sender<Message>>,
+    backoff: Backoff,
+    clock: Clock,
+}
+
+/// Why a connection is over, when listening goes on.
+enum Pause {
+    /// It broke; a new one after a while.
+    Broken { reason: String, at_least: Duration },
+    /// The cursor is void or too far behind: the history is to be read first.
+    Behind,
+}
+
+/// `listen`, until a signal or a refusal ends it.
+pub(crate) async fn run(args: ListenArgs) -> Outcome {
+    let program = args.exec.as_deref().map(|command| Program::parse(command, exec::TIME_LIMIT)).transpose();
+    let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
+    let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
+    let (to_program, messages) = mpsc::channel(exec::QUEUE);
+    let work = async {
+        let to_program = program.is_some().then_some(to_program);
+        let listen = async { Listener::start(args, to_program).await?.follow().await };
+        let execute = async {
+            if let Some(program) = &program {
+                program.serve(messages).await;
+            }
+        };
+        tokio::join!(listen, execute).0
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        () = signals.next() => Ok(()),
+    }
+}
+
+impl Listener {
+    async fn start(args: ListenArgs, to_program: Option<mpsc::Sender<Message>>) -> Result<Self, Failure> {
+        let client = commands::client(&args.client)?;
+        let room = rooms::resolve(&client, &args.room).await?;
+        let own = if client.is_session() { client.session().await?.user.map(|user| user.id) } else { None };
+        let feed = match args.since {
+            Some(since) => Feed::new(since, None, own),
+            None => {
+                let now = client.room(room).await?;
+                let mut feed = Feed::new(now.head_seq, Some(now.epoch), own);
+                feed.skip_until(newest(&client, room, now.head_seq).await?.map(|message| message.created_at));
+                feed
+            }
+        };
+        Ok(Self {
+            client,
+            room,
+            exclude: args.exclude,
+            mentions: args.mentions,
+            feed,
+            to_program,
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
+            clock: Clock::system(),
+        })
+    }
+
+    /// Connects, again and again, until it is told that there is nothing to hear here.
+    async fn follow(mut self) -> Outcome {
+        loop {
+            let pause = match self.connect().await {
+                Ok(socket) => self.hear(socket).await?,
+                Err(error) => pause_after(error)?,
+            };
+            let pause = match pause {
+                Pause::Behind => match self.reload().await? {
+                    // A server that never is content must not be asked in a tight circle.
+                    None => Pause::Behind,
+                    Some(error) => pause_after(error)?,
+                },
+                broken @ Pause::Broken { .. } => broken,
+            };
+            let mut wait = self.backoff.next(commands::chance(&self.clock));
+            if let Pause::Broken { reason, at_least } = pause {
+                wait = wait.max(at_least);
+                let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                output::event(&json!({ "event": "disconnected", "reason": reason, "retry_in_ms": millis }));
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<RoomSocket, ClientError> {
+        let query = SocketQuery {
+            since: self.feed.cursor(),
+            epoch: self.feed.epoch().map(str::to_owned),
+            exclude: self.exclude.clone(),
+            mentions: self.mentions.clone(),
+        };
+        self.client.open_socket(self.room, &query).await
+    }
+
+    /// Passes on what comes until the connection is over.
+    async fn hear(&mut self, mut socket: RoomSocket) -> Result<Pause, Failure> {
+        loop {
+            match socket.next().await {
+                Incoming::Message(message) => self.pass_on(*message).await?,
+                Incoming::Frame(ServerFrame::Hello { head_seq, epoch, .. }) => {
+                    let since = self.feed.cursor();
+                    if !self.feed.agree(head_seq, &epoch) {
+                        socket.close().await;
+                        return Ok(resync(head_seq, &epoch));
+                    }
+                    self.backoff.reset();
+                    output::event(&json!({
+                        "event": "connected", "room_id": self.room, "since": since, "head_seq": head_seq, "epoch": epoch,
+                    }));
+                }
+                Incoming::Frame(ServerFrame::Resync { head_seq, epoch }) => {
+                    socket.close().await;
+                    return Ok(resync(head_seq, &epoch));
+                }
+                Incoming::Frame(ServerFrame::Position { seq }) => self.feed.advance(seq),
+                Incoming::Frame(_) => {}
+                Incoming::Closed(Closed::Code(code)) => return closed(code),
+                Incoming::Closed(Closed::Broken(reason)) => {
+                    return Ok(Pause::Broken { reason, at_least: Duration::ZERO });
+                }
+            }
+        }
+    }
+
+    /// Reads the history from the cursor on, or from the beginning when the cursor is void. An error
+    /// that may pass is given back.
+    async fn reload(&mut self) -> Result<Option<ClientError>, Failure> {
+        let head = match self.client.room(self.room).await {
+            Ok(room) => {
+                self.feed.agree(room.head_seq, &room.epoch);
+                room.head_seq
+            }
+            Err(error) => return Ok(Some(error)),
+        };
+        loop {
+            let history = History {
+                after_seq: Some(self.feed.cursor()),
+                exclude: self.exclude.clone(),
+                mentions: self.mentions.clone(),
+                ..History::default()
+            };
+            let page = match self.client.messages(self.room, &history).await {
+                Ok(page) => page,
+                Err(error) => return Ok(Some(error)),
+            };
+            let is_last = !page.has_next || page.messages.is_empty();
+            for message in page.messages {
+                self.pass_on(message).await?;
+            }
+            if is_last {
+                // All of these were asked for after the head was known: what is missing was filtered.
+                self.feed.advance(head);
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Prints a message that is news, and hands it to the program. A program that is behind holds the
+    /// socket back; what waits there is caught up later.
+    async fn pass_on(&mut self, message: Message) -> Outcome {
+        if !self.feed.take(&message) {
+            return Ok(());
+        }
+        output::json(&message)?;
+        if let Some(to_program) = &self.to_program {
+            // The program's side ends only with this one.
+            let _ = to_program.send(message).await;
+        }
+        Ok(())
+    }
+}
+
+/// An error on the way that may pass is a pause; any other is the end.
+fn pause_after(error: ClientError) -> Result<Pause, Failure> {
+    if !error.is_passing() {
+        return Err(error.into());
+    }
+    let at_least = error.retry_after().unwrap_or_default();
+    Ok(Pause::Broken { reason: error.to_string(), at_least })
+}
+
+fn resync(head_seq: u64, epoch: &str) -> Pause {
+    output::event(&json!({ "event": "resync", "head_seq": head_seq, "epoch": epoch }));
+    Pause::Behind
+}
+
+/// What a close code means for a listener: the end, or a pause.
+fn closed(code: u16) -> Result<Pause, Failure> {
+    let (sentence, error_code) = match code {
+        4040 => ("the room is gone", Some(ErrorCode::RoomNotFound)),
+        4041 => ("the key or session has ended", Some(ErrorCode::InvalidKey)),
+        4409 => ("the same agent has connected elsewhere", None),
+        _ => {
+            let reason = format!("the server closed the connection ({code})");
+            return Ok(Pause::Broken { reason, at_least: Duration::ZERO });
+        }
+    };
+    let failure = Failure::refused(format!("{sentence} ({code})"));
+    Err(match error_code {
+        Some(error_code) => failure.with_code(error_code),
+        None => failure,
+    })
+}
+
+/// The message at the head, if there is one.
+async fn newest(client: &Client, room: RoomId, head_seq: u64) -> Result<Option<Message>, ClientError> {
+    let Some(before) = head_seq.checked_sub(1) else { return Ok(None) };
+    let history = History { after_seq: Some(before), ..History::default() };
+    Ok(client.messages(room, &history).await?.messages.into_iter().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_pass_ends_a_listener() {
+        for code in [4040, 4041, 4409] {
+            let Err(failure) = closed(code) else { panic!("{code}") };
+            assert!(failure.sentence().contains(&code.to_string()), "{failure:?}");
+        }
+        for code in [1001, 1006, 1013, 4000] {
+            assert!(matches!(closed(code), Ok(Pause::Broken { .. })), "{code}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `send-message` and `poll`.
+
+use std::io::{self, Read as _};
+
+use meet_api::{Kind, Message, RoomId, request::SendMessage};
+use meet_server::Clock;
+
+use crate::{
+    args::{PollArgs, SendMessageArgs},
+    client::{Client, ClientError, History, retry::Retry},
+    commands::{self, rooms},
+    failure::{Failure, Outcome},
+    output::{self, escape, escape_lines},
+};
+
+/// The most that is read from standard input; the server's own limit is far below.
+const MAX_INPUT: u64 = 1024 * 1024;
+
+/// `send-message`: the message's id on standard output.
+pub(crate) async fn send(args: SendMessageArgs) -> Outcome {
+    let text = if args.text == "-" { read_input()? } else { args.text };
+    let client = commands::client(&args.client)?;
+    let room = rooms::resolve(&client, &args.room).await?;
+    let body = SendMessage {
+        sender: Some(args.sender),
+        content: Some(text),
+        sender_type: Some(if args.human { Kind::Human } else { Kind::Agent }),
+        reply_to: args.reply_to,
+    };
+    let message = send_surely(&client, room, &body).await?;
+    rooms::print_made(&message, &message.id.to_string(), args.client.json)
+}
+
+/// Sends until there is an answer: all tries carry one idempotency key, so the message is stored once.
+async fn send_surely(client: &Client, room: RoomId, body: &SendMessage) -> Result<Message, ClientError> {
+    let clock = Clock::system();
+    let idempotency_key = clock.uuid().to_string();
+    let mut retry = Retry::of_a_command();
+    loop {
+        let error = match client.send_message(room, body, &idempotency_key).await {
+            Ok(message) => return Ok(message),
+            Err(error) => error,
+        };
+        let Some(wait) = retry.after(&error, commands::chance(&clock)) else { return Err(error) };
+        if wait.as_secs() > 1 {
+            output::note(&format!("{}; trying again in {} s", escape(&error.to_string()), wait.as_secs()));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Standard input without the line end that a program puts there.
+fn read_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text);
+    read.map_err(|error| Failure::usage(format!("standard input cannot be read as text: {error}")))?;
+    if text.len() as u64 > MAX_INPUT {
+        return Err(Failure::usage("standard input is far longer than a message may be"));
+    }
+    let whole = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(whole.strip_suffix('\r').unwrap_or(whole).to_owned())
+}
+
+/// `poll`: everything after the cursor, page by page.
+pub(crate) async fn poll(args: PollArgs) -> Outcome {
+    let client = commands::client(&args.client)?;
+    let room = rooms::resolve(&client, &args.room).await?;
+    let mut history = History {
+        after: args.after,
+        after_seq: args.after_seq,
+        exclude: args.exclude,
+        wait: args.wait,
+        mentions: None,
+    };
+    loop {
+        let page = client.messages(room, &history).await?;
+        for message in &page.messages {
+            if args.client.json { output::json(message)? } else { output::line(&for_people(message))? }
+        }
+        match page.messages.last() {
+            Some(last) if page.has_next => history = history.after_message(last.id),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// `#12  2026-02-07T12:00:00.123Z  scout (agent): what was said`, further lines indented.
+fn for_people(message: &Message) -> String {
+    let (seq, at, kind) = (message.seq, message.created_at, message.sender_type.as_str());
+    format!("#{seq}  {at}  {} ({kind}): {}", escape(&message.sender), escape_lines(&message.content, "    "))
+}

@@ -1,0 +1,77 @@
+//! What each command does. Client commands speak the public API only; server commands call
+//! `meet_server`. None has a door that others have not.
+
+pub(crate) mod doctor;
+pub(crate) mod listen;
+pub(crate) mod messages;
+pub(crate) mod rooms;
+pub(crate) mod serve;
+pub(crate) mod server;
+
+use meet_server::Clock;
+use serde_json::json;
+
+use crate::{
+    args::{ClientArgs, Command},
+    client::Client,
+    connection::Connection,
+    failure::Outcome,
+    output::{self, escape},
+};
+
+/// Runs a command.
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::GenerateKey(args) => generate_key(&args).await,
+        Command::CreateRoom(args) => rooms::create(args).await,
+        Command::Rooms(args) => rooms::list(&args).await,
+        Command::SendMessage(args) => messages::send(args).await,
+        Command::Poll(args) => messages::poll(args).await,
+        Command::Listen(args) => listen::run(args).await,
+        Command::OwnerLink(args) => server::owner_link(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Config(args) => server::config(args),
+        Command::Backup(args) => server::backup(args).await,
+        Command::Restore(args) => server::restore(args).await,
+        Command::Openapi => output::line(&meet_server::openapi_json()),
+        Command::Version => output::line(concat!("meet-ai ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// Whether a failure of this command is to be told as JSON.
+pub(crate) fn is_json(command: &Command) -> bool {
+    match command {
+        Command::GenerateKey(args) | Command::Rooms(args) => args.json,
+        Command::CreateRoom(args) => args.client.json,
+        Command::SendMessage(args) => args.client.json,
+        Command::Poll(args) => args.client.json,
+        Command::Listen(_) => true,
+        _ => false,
+    }
+}
+
+/// The client that the flags and their surroundings ask for.
+fn client(args: &ClientArgs) -> Result<Client, crate::failure::Failure> {
+    Ok(Client::new(&Connection::resolve(args)?)?)
+}
+
+/// 32 bits of chance.
+fn chance(clock: &Clock) -> u32 {
+    let mut bytes = [0; 4];
+    clock.fill(&mut bytes);
+    u32::from_ne_bytes(bytes)
+}
+
+async fn generate_key(args: &ClientArgs) -> Outcome {
+    let client = client(args)?;
+    let made = client.create_key().await?;
+    if args.json {
+        return output::json(&json!({ "key": made.key, "prefix": made.prefix }));
+    }
+    output::line(&escape(&made.key))?;
+    output::note("This key is shown once. Keep it in MEET_AI_KEY, or in your .env:");
+    output::note("  MEET_AI_KEY=<the key above>");
+    output::note(&format!("  MEET_AI_URL={}", client.url()));
+    Ok(())
+}

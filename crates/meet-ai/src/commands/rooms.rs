@@ -1,0 +1,138 @@
+//! `create-room`, `rooms`, and how a room is found by what somebody calls it.
+
+use meet_api::{Room, RoomId, Visibility, request::CreateRoom, text::fold};
+use serde::Serialize;
+
+use crate::{
+    args::{ClientArgs, CreateRoomArgs},
+    client::Client,
+    commands,
+    failure::{Failure, Outcome},
+    output::{self, escape},
+};
+
+/// `create-room`: the bare id on standard output.
+pub(crate) async fn create(args: CreateRoomArgs) -> Outcome {
+    let client = commands::client(&args.client)?;
+    let visibility = args.public.then_some(Visibility::Public);
+    let room = client.create_room(&CreateRoom { name: Some(args.name), visibility, ..CreateRoom::default() }).await?;
+    print_made(&room, &room.id.to_string(), args.client.json)
+}
+
+/// `rooms`.
+pub(crate) async fn list(args: &ClientArgs) -> Outcome {
+    let rooms = commands::client(args)?.rooms().await?;
+    if args.json {
+        return rooms.iter().try_for_each(output::json);
+    }
+    if rooms.is_empty() {
+        output::note("no rooms yet: make one with `meet-ai create-room NAME`");
+        return Ok(());
+    }
+    let rows: Vec<[String; 5]> = rooms.into_iter().map(row).collect();
+    output::line(&output::table(["ID", "NAME", "VISIBILITY", "MESSAGES", "ONLINE"], &rows))
+}
+
+fn row(room: Room) -> [String; 5] {
+    let visibility = room.visibility.as_str().to_owned();
+    [room.id.to_string(), room.name, visibility, room.head_seq.to_string(), room.online.to_string()]
+}
+
+/// What a command made: all of it as JSON, or the bare id.
+pub(crate) fn print_made(made: &impl Serialize, id: &str, as_json: bool) -> Outcome {
+    if as_json { output::json(made) } else { output::line(id) }
+}
+
+/// The room that is meant by an id or a name: the caller's own, else a public one.
+pub(crate) async fn resolve(client: &Client, called: &str) -> Result<RoomId, Failure> {
+    if let Ok(id) = called.parse() {
+        return Ok(id);
+    }
+    if client.has_key() {
+        match pick(&client.rooms().await?, called) {
+            Pick::None => {}
+            found => return found.into_room(called),
+        }
+    }
+    pick(&client.public_rooms().await?, called).into_room(called)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Pick {
+    None,
+    One(RoomId),
+    Many(Vec<RoomId>),
+}
+
+/// Finds a name among rooms: as it is written, or else without regard to case.
+fn pick(rooms: &[Room], called: &str) -> Pick {
+    let called = called.trim();
+    let named = |is: &dyn Fn(&str) -> bool| -> Vec<RoomId> {
+        rooms.iter().filter(|room| is(&room.name)).map(|room| room.id).collect()
+    };
+    let exact = named(&|name| name == called);
+    let found = if exact.is_empty() { named(&|name| fold(name) == fold(called)) } else { exact };
+    match found.as_slice() {
+        [] => Pick::None,
+        [one] => Pick::One(*one),
+        _ => Pick::Many(found),
+    }
+}
+
+impl Pick {
+    fn into_room(self, called: &str) -> Result<RoomId, Failure> {
+        let called = escape(called);
+        match self {
+            Self::One(room) => Ok(room),
+            Self::None => {
+                Err(Failure::refused(format!("no room is called {called}; `meet-ai rooms` lists those that there are")))
+            }
+            Self::Many(rooms) => {
+                let ids: Vec<String> = rooms.iter().map(|id| format!("  {id}")).collect();
+                let listed = ids.join("\n");
+                Err(Failure::usage(format!("several rooms are called {called}; name one by its id:\n{listed}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meet_api::{Media, Timestamp};
+
+    use super::*;
+
+    fn room(number: u64, name: &str) -> Room {
+        Room {
+            id: format!("01900000-0000-7000-8000-{number:012}").parse().unwrap(),
+            name: name.to_owned(),
+            visibility: Visibility::Private,
+            media: Media::Audio,
+            bot_enabled: false,
+            head_seq: 0,
+            epoch: String::new(),
+            online: 0,
+            created_at: Timestamp::from_millis(0),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_name_finds_its_room_exactly_before_roughly() {
+        let rooms = [room(1, "General"), room(2, "general"), room(3, "Straße")];
+        assert_eq!(pick(&rooms, " general "), Pick::One(rooms[1].id));
+        assert_eq!(pick(&rooms, "GENERAL"), Pick::Many(vec![rooms[0].id, rooms[1].id]));
+        assert_eq!(pick(&rooms, "STRASSE"), Pick::One(rooms[2].id));
+        assert_eq!(pick(&rooms, "gener"), Pick::None);
+    }
+
+    #[test]
+    fn of_several_rooms_the_ids_are_listed() {
+        let rooms = [room(1, "twin\u{1b}[2J"), room(2, "twin\u{1b}[2J")];
+        let failure = pick(&rooms, "twin\u{1b}[2J").into_room("twin\u{1b}[2J").unwrap_err();
+        for room in &rooms {
+            assert!(failure.sentence().contains(&room.id.to_string()), "{failure:?}");
+        }
+        assert!(!failure.sentence().contains('\u{1b}'), "{failure:?}");
+    }
+}

@@ -1,0 +1,151 @@
+//! `serve`: from settings to a running server, and what it tells the person who started it.
+
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+};
+
+use meet_server::{App, Clock, Config, Started, config::machine_address, data_dir::DataDir};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{net::TcpListener, sync::oneshot};
+use tracing_subscriber::EnvFilter;
+
+use super::server::{chain, load};
+use crate::{
+    args::ServeArgs,
+    failure::{Failure, Outcome},
+    first_start, output,
+    signals::Signals,
+};
+
+/// `serve`, until a signal ends it.
+pub(crate) async fn run(args: ServeArgs) -> Outcome {
+    let config = load(args.server)?;
+    config.check_exposure().map_err(|exposed| Failure::usage(exposed.sentence(machine_address())))?;
+    start_logging(&config)?;
+    raise_descriptor_limit();
+    let data_dir = DataDir::open(&config.data_dir).map_err(Failure::refused)?;
+    let (listener, bound) = listen(config.listen).await?;
+    let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
+    let opened = App::open(config, Clock::system(), bound).await;
+    let Started { app, first } = opened.map_err(|error| Failure::refused(chain(&error)))?;
+    if let Err(error) = data_dir.announce(&app.site().public_url) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "commands beside this server do not learn its address"
+        );
+    }
+    let mut link = None;
+    if let Some(first) = first {
+        link = Some(app.owner_link().await.map_err(|error| Failure::refused(chain(&error)))?.0);
+        if bound.ip().is_loopback() {
+            match first_start::keep(&app, bound, &first.key).await {
+                Ok(sentence) => output::note(&sentence),
+                Err(warning) => output::note(&format!("warning: {warning}")),
+            }
+        }
+    }
+    output::line(&banner(&app, bound, link.as_ref().map(SecretString::expose_secret)))?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = meet_server::serve(app, listener, async {
+        let _ = stopped.await;
+    });
+    let insisting = async {
+        signals.next().await;
+        output::note("stopping; a second signal stops at once");
+        let _ = stop.send(());
+        signals.next().await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(|error| Failure::refused(chain(&error))),
+        () = insisting => Err(Failure::refused("stopped at once; what was not acknowledged may be lost")),
+    }
+}
+
+/// Logs to standard error what the filter lets through.
+fn start_logging(config: &Config) -> Outcome {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| {
+        Failure::usage(format!("MEET_AI_LOG is not a filter such as info or meet_server=debug,warn: {error}"))
+    })?;
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    Ok(())
+}
+
+/// Lets the process open as many files as the system allows it to: each socket is one.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // A system that says no leaves things as they are, and the limit on sockets follows.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    bound.await.map_err(|error| Failure::refused(cannot_listen(address, &error)))
+}
+
+/// Why an address cannot be had, and what to do about it.
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let other = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(3000));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{address} is taken by another program: stop that one, or choose another address with --listen {other} (or \
+             MEET_AI_LISTEN)"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "this user may not listen on {address}: choose a port from 1024 up with --listen (or MEET_AI_LISTEN)"
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is not an address of this machine: choose one that is with --listen (or MEET_AI_LISTEN)")
+        }
+        _ => format!("cannot listen on {address} ({error}): choose another address with --listen (or MEET_AI_LISTEN)"),
+    }
+}
+
+/// What the person who started the server needs next.
+fn banner(app: &App, bound: SocketAddr, owner_link: Option<&str>) -> String {
+    let url = &app.site().public_url;
+    let socket = url.replacen("http", "ws", 1);
+    let mut lines = vec![
+        concat!("meet-ai ", env!("CARGO_PKG_VERSION")).to_owned(),
+        format!("  web       {url}/"),
+        format!("  API       {url}/api/ (documentation: {url}/docs)"),
+        format!("  sockets   {socket}/api/rooms/{{id}}/ws"),
+        format!("  listening on {bound}, data in {}", output::escape(&app.config().data_dir.display().to_string())),
+    ];
+    if !app.config().signup_is_open() {
+        lines.push("  sign-up is closed: strangers get no key; MEET_AI_SIGNUP=open opens it".to_owned());
+    }
+    lines.push(match owner_link {
+        Some(link) => {
+            format!("\nOpen this link in a browser; it works once, for 10 minutes, and makes it the owner's:\n  {link}")
+        }
+        None => format!("\nOpen {url}/ in a browser; `meet-ai owner-link` prints a link that signs in as the owner"),
+    });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_address_is_told_with_the_way_out() {
+        let address = "127.0.0.1:3000".parse().unwrap();
+        let sentence = cannot_listen(address, &io::ErrorKind::AddrInUse.into());
+        assert!(
+            sentence.contains("127.0.0.1:3000 is taken") && sentence.contains("--listen 127.0.0.1:3001"),
+            "{sentence}"
+        );
+        let highest = "127.0.0.1:65535".parse().unwrap();
+        assert!(cannot_listen(highest, &io::ErrorKind::AddrInUse.into()).contains("--listen 127.0.0.1:3000"));
+    }
+}

@@ -1,0 +1,82 @@
+//! How a command fails: a sentence for a person and an exit code for a program.
+
+use std::{fmt, process::ExitCode};
+
+use meet_api::ErrorCode;
+use serde_json::json;
+
+use crate::output::{self, escape_lines};
+
+/// A command's failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    sentence: String,
+    code: Option<ErrorCode>,
+    hint: Option<&'static str>,
+}
+
+/// The exit codes beside 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The server said no, or this machine did.
+    Refused = 1,
+    /// The command line or a setting is wrong.
+    Usage = 2,
+    /// No server answers.
+    Unreachable = 3,
+}
+
+/// What a command gives back.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// Something was refused; the sentence says what and how to go on.
+    pub(crate) fn refused(sentence: impl fmt::Display) -> Self {
+        Self { exit: Exit::Refused, sentence: sentence.to_string(), code: None, hint: None }
+    }
+
+    /// The command line or a setting is wrong.
+    pub(crate) fn usage(sentence: impl fmt::Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::refused(sentence) }
+    }
+
+    /// No server answers.
+    pub(crate) fn unreachable(sentence: impl fmt::Display) -> Self {
+        Self { exit: Exit::Unreachable, ..Self::refused(sentence) }
+    }
+
+    /// Adds the server's code, and with it what usually helps.
+    pub(crate) fn with_code(self, code: ErrorCode) -> Self {
+        let hint = match code {
+            ErrorCode::MissingKey => Some("set MEET_AI_KEY, or make a key with `meet-ai generate-key`"),
+            ErrorCode::InvalidKey => Some("the key is unknown to this server: check MEET_AI_KEY and MEET_AI_URL"),
+            ErrorCode::RoomNotFound => Some("`meet-ai rooms` lists the rooms that this key reaches"),
+            _ => None,
+        };
+        Self { code: Some(code), hint, ..self }
+    }
+
+    /// The sentence.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// Tells the failure on standard error, as JSON when that was asked for.
+    pub(crate) fn report(&self, as_json: bool) {
+        if as_json {
+            let code = self.code.map(ErrorCode::as_str);
+            output::event(&json!({ "event": "error", "error": self.sentence, "code": code }));
+            return;
+        }
+        output::note(&format!("error: {}", escape_lines(&self.sentence, "")));
+        if let Some(hint) = self.hint {
+            output::note(&format!("hint: {hint}"));
+        }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit as u8)
+    }
+}

@@ -1,0 +1,71 @@
+//! What happens to the operator's key on a first start: it is kept for this user's command line, so
+//! that the browser and the command line are one tenant. It is never shown.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use meet_server::{App, auth::Presented};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{
+    credentials::{self, Credentials, CredentialsError},
+    output::escape,
+    server_url::ServerUrl,
+};
+
+/// What became of the key.
+#[derive(Debug)]
+enum Kept {
+    /// It is in the file.
+    Written(PathBuf),
+    /// It took the place of one that this database does not know.
+    Replaced(PathBuf),
+    /// The file has another key that this database knows.
+    Left(PathBuf),
+}
+
+/// Keeps the key for the loopback address that the server is bound to, and tells what came of it.
+pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) -> Result<String, String> {
+    match write(app, bound, key).await {
+        Ok(Kept::Written(path)) => Ok(format!("The command line on this machine uses the key in {}", shown(&path))),
+        Ok(Kept::Replaced(path)) => Ok(format!(
+            "The command line on this machine uses the key in {}; the one that was there for this address belonged to \
+             another database and is replaced",
+            shown(&path)
+        )),
+        Ok(Kept::Left(path)) => Ok(format!(
+            "The command line on this machine goes on with the key in {}, which is valid here",
+            shown(&path)
+        )),
+        Err(error) => Err(format!(
+            "the owner's key is not kept for the command line: {}; sign in with the link, or make a key with \
+             `meet-ai generate-key`",
+            escape(&error.to_string())
+        )),
+    }
+}
+
+fn shown(path: &std::path::Path) -> String {
+    escape(&path.display().to_string())
+}
+
+async fn write(app: &App, bound: SocketAddr, key: &SecretString) -> Result<Kept, CredentialsError> {
+    let path = credentials::own_path()?;
+    let _held = credentials::hold(&path)?;
+    let mut credentials = Credentials::read(&path)?;
+    let Ok(server) = ServerUrl::parse(&format!("http://{bound}")) else { return Err(CredentialsError::NoHome) };
+    let before = credentials.key(&server);
+    if let Some(before) = &before
+        && is_known(app, before).await
+    {
+        return Ok(Kept::Left(path));
+    }
+    credentials.set_key(&server, key);
+    credentials.write(&path)?;
+    Ok(if before.is_some() { Kept::Replaced(path) } else { Kept::Written(path) })
+}
+
+/// Whether this database knows the key. When it cannot tell, the key is not taken away.
+async fn is_known(app: &App, key: &SecretString) -> bool {
+    let presented = Presented::Token(key.expose_secret().to_owned());
+    !matches!(app.authenticate(&presented).await, Err(meet_server::Error::InvalidKey))
+}

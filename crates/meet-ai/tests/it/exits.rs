@@ -1,0 +1,113 @@
+//! What the exit code says: 0 done, 1 refused, 2 usage, 3 unreachable.
+
+use serde_json::{Value, json};
+
+use crate::{
+    fake::{Answer, Fake},
+    machine::{Machine, failed, free_address},
+};
+
+#[test]
+fn wrong_usage_is_two() {
+    let machine = Machine::new();
+    for args in [
+        &["no-such-command"][..],
+        &["poll"],
+        &["poll", "room", "--wait", "61"],
+        &["poll", "room", "--after", "x", "--after-seq", "1"],
+        &["rooms", "--url", "localhost:3000"],
+        &["listen", "room", "--exec", "'open"],
+        &["serve", "--listen", "nowhere"],
+        &["serve", "--listen", "0.0.0.0:0"],
+        &["config", "--config", "/does/not/exist"],
+    ] {
+        assert_eq!(failed(&machine.run(args)).0, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_three() {
+    let machine = Machine::new();
+    let nobody = format!("http://{}", free_address());
+    for args in [&["rooms", "--url", &nobody][..], &["listen", "room", "--url", &nobody]] {
+        let (code, said) = failed(&machine.run(args));
+        assert!(code == 3 && said.contains(&nobody), "{args:?}: {said}");
+    }
+    let stranger = Fake::start(vec![Answer::Http("200 OK", String::new(), "<html>".to_owned())]);
+    let (code, said) = failed(&machine.run(&["rooms", "--key", "mai_x", "--url", &stranger.url]));
+    assert!(code == 3 && said.contains("is not meet-ai"), "{said}");
+}
+
+#[test]
+fn what_the_server_refuses_is_one_and_its_sentence_is_told() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let stranger = Machine::new();
+    let unknown = "01900000-0000-7000-8000-000000000000";
+    let url = server.url.as_str();
+    for (args, sentence) in [
+        (&["rooms", "--url", url][..], "Missing API key"),
+        (&["rooms", "--url", url, "--key", "mai_wrong"], "Invalid API key"),
+        (&["listen", unknown, "--url", url, "--key", "mai_wrong"], "Invalid API key"),
+        (&["poll", unknown, "--url", url], "Missing API key"),
+    ] {
+        let (code, said) = failed(&stranger.run(args));
+        assert!(code == 1 && said.contains(sentence), "{args:?}: {said}");
+    }
+    for (args, sentence) in [
+        (&["poll", unknown][..], "room not found"),
+        (&["listen", unknown], "room not found"),
+        (&["send-message", unknown, "scout", "hi"], "room not found"),
+        (&["poll", "nowhere"], "no room is called nowhere"),
+        (&["create-room", ""], "name"),
+    ] {
+        let (code, said) = failed(&machine.run(args));
+        assert!(code == 1 && said.contains(sentence), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn programs_get_failures_as_json_too() {
+    let machine = Machine::new();
+    let _server = machine.serve("data", "127.0.0.1:0");
+    let (code, said) = failed(&machine.run(&["poll", "01900000-0000-7000-8000-000000000000", "--json"]));
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &told["event"], &told["code"]), (1, &json!("error"), &json!("room_not_found")));
+}
+
+#[test]
+fn a_message_that_got_no_answer_is_sent_again_under_the_same_key() {
+    let machine = Machine::new();
+    let room = "01900000-0000-7000-8000-000000000001";
+    let message = json!({
+        "id": "01900000-0000-7000-8000-000000000002", "room_id": room, "roomId": room, "seq": 1, "type": "message",
+        "user": "01900000-0000-7000-8000-000000000003", "sender": "scout", "sender_type": "agent", "content": "hi",
+        "reply_to": null, "created_at": "2026-02-07T12:00:00.123Z",
+    });
+    let limited = r#"{"error":"rate limit exceeded","code":"rate_limited"}"#;
+    let fake = Fake::start(vec![
+        Answer::HangUp,
+        Answer::Http("502 Bad Gateway", String::new(), "<html>".to_owned()),
+        Answer::Http("429 Too Many Requests", "retry-after: 1\r\n".to_owned(), limited.to_owned()),
+        Answer::json("201 Created", message.to_string()),
+    ]);
+    let id = machine.ok(&["send-message", room, "scout", "hi", "--url", &fake.url, "--key", "mai_x"]);
+    assert_eq!(id, "01900000-0000-7000-8000-000000000002");
+    let requests = fake.requests();
+    let key = |request: &String| {
+        request.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).map(str::to_owned).unwrap()
+    };
+    assert_eq!(requests.len(), 4);
+    assert!(requests.iter().all(|request| key(request) == key(&requests[0])), "{requests:?}");
+}
+
+#[test]
+fn what_cannot_succeed_is_not_tried_again() {
+    let machine = Machine::new();
+    let full = r#"{"error":"the storage quota is used up","code":"quota_exceeded"}"#;
+    let fake = Fake::start(vec![Answer::json("507 Insufficient Storage", full)]);
+    let room = "01900000-0000-7000-8000-000000000001";
+    let args = ["send-message", room, "scout", "hi", "--url", &fake.url, "--key", "mai_x"];
+    assert_eq!(failed(&machine.run(&args)).0, 1);
+    assert_eq!(fake.requests().len(), 1);
+}

@@ -1,0 +1,126 @@
+//! `listen` over restarts, restores, deletions and rotations: no gap, no duplicate, and an end when
+//! there is nothing more to hear.
+
+use serde_json::{Value, json};
+
+use crate::machine::{Machine, Running, free_address};
+
+fn heard(listener: &Running, count: usize) -> Vec<String> {
+    (0..count).map(|_| listener.message()["content"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_listener_hears_what_is_said_from_then_on() {
+    let machine = Machine::new();
+    let _server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "general"]);
+    machine.ok(&["send-message", "general", "scout", "before"]);
+    let listener = Running::start(machine.command(&["listen", "general"]));
+    assert_eq!(listener.event("connected")["head_seq"], 1);
+    machine.ok(&["send-message", "general", "scout", "after"]);
+    assert_eq!(heard(&listener, 1), ["after"]);
+}
+
+#[test]
+fn a_listener_may_leave_a_sender_out_or_want_mentions_only() {
+    let machine = Machine::new();
+    let _server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "general"]);
+    let others = Running::start(machine.command(&["listen", "general", "--exclude", "scout"]));
+    let mentions = Running::start(machine.command(&["listen", "general", "--mentions", "scout"]));
+    others.event("connected");
+    mentions.event("connected");
+    machine.ok(&["send-message", "general", "scout", "from scout"]);
+    machine.ok(&["send-message", "general", "ann", "for nobody"]);
+    machine.ok(&["send-message", "general", "ann", "for @scout"]);
+    assert_eq!(heard(&others, 2), ["for nobody", "for @scout"]);
+    assert_eq!(heard(&mentions, 1), ["for @scout"]);
+}
+
+#[test]
+fn a_listener_that_knows_who_it_is_leaves_out_its_own() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let room = machine.ok(&["create-room", "general"]);
+    let token = server.owner_link.as_ref().unwrap().split_once("#owner=").unwrap().1;
+    let (_, body) = server.http("POST", "/api/session", "", &json!({ "owner": token, "name": "Ann" }).to_string());
+    let session: Value = serde_json::from_str(&body).unwrap();
+    let mut command = machine.command(&["listen", "general"]);
+    command.env("MEET_AI_KEY", session["token"].as_str().unwrap()).env("MEET_AI_URL", &server.url);
+    let listener = Running::start(command);
+    listener.event("connected");
+    let path = format!("/api/rooms/{room}/messages");
+    let (status, _) = server.http("POST", &path, session["token"].as_str().unwrap(), r#"{"content":"mine"}"#);
+    assert_eq!(status, 201);
+    machine.ok(&["send-message", "general", "scout", "theirs"]);
+    assert_eq!(heard(&listener, 1), ["theirs"]);
+}
+
+#[test]
+fn a_listener_outlives_a_restart_without_gap_or_duplicate() {
+    let machine = Machine::new();
+    let address = free_address();
+    let server = machine.serve("data", &address);
+    machine.ok(&["create-room", "general"]);
+    let listener = Running::start(machine.command(&["listen", "general"]));
+    listener.event("connected");
+    machine.ok(&["send-message", "general", "scout", "one"]);
+    assert_eq!(heard(&listener, 1), ["one"]);
+    assert!(server.stop().success());
+    listener.event("disconnected");
+    let _server = machine.serve("data", &address);
+    machine.ok(&["send-message", "general", "scout", "two"]);
+    machine.ok(&["send-message", "general", "scout", "three"]);
+    listener.event("connected");
+    machine.ok(&["send-message", "general", "scout", "four"]);
+    assert_eq!(heard(&listener, 3), ["two", "three", "four"]);
+}
+
+#[test]
+fn a_listener_hears_all_that_is_new_after_a_restored_backup() {
+    let machine = Machine::new();
+    let address = free_address();
+    let server = machine.serve("data", &address);
+    machine.ok(&["create-room", "general"]);
+    machine.ok(&["send-message", "general", "scout", "one"]);
+    machine.ok(&["send-message", "general", "scout", "two"]);
+    machine.ok(&["backup", "copy.backup", "--data-dir", "data"]);
+    machine.ok(&["send-message", "general", "scout", "lost"]);
+    let from_the_start = Running::start(machine.command(&["listen", "general", "--since", "0"]));
+    assert_eq!(heard(&from_the_start, 3), ["one", "two", "lost"]);
+    let from_now = Running::start(machine.command(&["listen", "general"]));
+    from_now.event("connected");
+    assert!(server.stop().success());
+
+    machine.ok(&["restore", "copy.backup", "--data-dir", "restored"]);
+    let _server = machine.serve("restored", &address);
+    for text in ["three", "four", "five"] {
+        machine.ok(&["send-message", "general", "scout", text]);
+    }
+    for listener in [&from_the_start, &from_now] {
+        listener.event("resync");
+        assert_eq!(heard(listener, 3), ["three", "four", "five"]);
+        listener.event("connected");
+    }
+    machine.ok(&["send-message", "general", "scout", "six"]);
+    assert_eq!([heard(&from_the_start, 1), heard(&from_now, 1)], [["six"], ["six"]]);
+}
+
+#[test]
+fn a_listener_ends_when_its_room_or_its_key_does() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let key = machine.key_of(&server.url);
+    let room = machine.ok(&["create-room", "short"]);
+    machine.ok(&["create-room", "long"]);
+    let mut of_the_room = Running::start(machine.command(&["listen", "short"]));
+    let mut of_the_key = Running::start(machine.command(&["listen", "long"]));
+    of_the_room.event("connected");
+    of_the_key.event("connected");
+    assert_eq!(server.http("DELETE", &format!("/api/rooms/{room}"), &key, "").0, 204);
+    assert_eq!(of_the_room.event("error")["code"], "room_not_found");
+    assert_eq!(of_the_room.wait().code(), Some(1));
+    assert_eq!(server.http("POST", "/api/keys/rotate", &key, "").0, 201);
+    assert_eq!(of_the_key.event("error")["code"], "invalid_key");
+    assert_eq!(of_the_key.wait().code(), Some(1));
+}

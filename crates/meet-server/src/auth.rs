@@ -63,10 +63,14 @@ pub struct Member {
     pub who: Who,
     /// The session; `None` for a bare key.
     pub session: Option<SessionId>,
+    /// The digest of the credential, by which it can be asked for again.
+    digest: Digest,
+    /// How many credentials had ended when this one was found to be valid.
+    revision: u64,
 }
 
 impl Member {
-    fn of_key(tenant: &Tenant) -> Self {
+    fn of_key(tenant: &Tenant, digest: Digest) -> Self {
         Self {
             tenant: tenant.id,
             operator: tenant.kind == TenantKind::Operator,
@@ -75,11 +79,13 @@ impl Member {
             rooms: None,
             who: Who::Key,
             session: None,
+            digest,
+            revision: 0,
         }
     }
 
     /// The member that a session stands for.
-    pub fn of_session(session: &Session) -> Self {
+    pub(crate) fn of_session(session: &Session, digest: Digest) -> Self {
         Self {
             tenant: session.tenant.id,
             operator: session.tenant.kind == TenantKind::Operator,
@@ -88,6 +94,8 @@ impl Member {
             rooms: session.rooms.as_deref().map(Arc::from),
             who: Who::User(session.user.clone()),
             session: Some(session.id),
+            digest,
+            revision: 0,
         }
     }
 
@@ -158,7 +166,7 @@ impl Remembered {
     fn member(&self, digest: &Digest, now: Duration) -> Result<Member, u64> {
         let tables = self.tables();
         match tables.members.get(&digest.0) {
-            Some((member, until)) if *until > now => Ok(member.clone()),
+            Some((member, until)) if *until > now => Ok(Member { revision: tables.revision, ..member.clone() }),
             _ => Err(tables.revision),
         }
     }
@@ -232,7 +240,9 @@ impl App {
         let member = match self.remembered().member(&digest, now) {
             Ok(member) => member,
             Err(revision) => {
-                let member = self.look_up(token, &digest).await?.ok_or(Error::InvalidKey)?;
+                let is_key = token.starts_with(KEY_PREFIX);
+                let found = self.look_up(is_key, digest).await?.ok_or(Error::InvalidKey)?;
+                let member = Member { revision, ..found };
                 self.remembered().keep(&digest, &member, now, revision);
                 member
             }
@@ -248,12 +258,26 @@ impl App {
         Ok(member)
     }
 
-    async fn look_up(&self, token: &str, digest: &Digest) -> Result<Option<Member>, Error> {
-        if token.starts_with(KEY_PREFIX) {
-            return Ok(self.store().tenant_by_key(digest).await?.as_ref().map(Member::of_key));
+    async fn look_up(&self, is_key: bool, digest: Digest) -> Result<Option<Member>, Error> {
+        if is_key {
+            return Ok(self.store().tenant_by_key(&digest).await?.map(|tenant| Member::of_key(&tenant, digest)));
         }
-        let session = self.store().session_by_digest(digest, self.clock().now()).await?;
-        Ok(session.as_ref().map(Member::of_session))
+        let session = self.store().session_by_digest(&digest, self.clock().now()).await?;
+        Ok(session.map(|session| Member::of_session(&session, digest)))
+    }
+
+    /// Asks again, after a connection was registered: a credential that ended between its check and the registration
+    /// would otherwise keep the connection for good.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when it has ended.
+    pub(crate) async fn confirm(&self, member: Option<&Member>) -> Result<(), Error> {
+        let Some(member) = member else { return Ok(()) };
+        if self.remembered().tables().revision == member.revision {
+            return Ok(());
+        }
+        let found = self.look_up(member.session.is_none(), member.digest).await?;
+        found.map(drop).ok_or(Error::InvalidKey)
     }
 
     /// Makes what ended in the store end here at once: remembered credentials and open connections, of one session

@@ -243,6 +243,7 @@ impl App {
         connection.outbox().set_lossy(true);
         let _subscription =
             connection.subscribe(access.address(), Standing::Unseen, access.is_foreign(), self.clock().now());
+        self.confirm(member).await?;
         let mut from = match query.from {
             None => From::AfterSeq(self.head(access).await?.0),
             Some(_) => self.start_of(access, query).await?,

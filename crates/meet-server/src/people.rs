@@ -93,8 +93,11 @@ impl App {
                 now.plus(SESSION_LIFE),
             ),
         };
+        let digest = redeem.session.1;
         match self.store().redeem_invite(&secret::digest(invite), now, redeem).await? {
-            Redeemed::Session(session) => Ok(SignedIn { info: session_info(&Member::of_session(&session)), token }),
+            Redeemed::Session(session) => {
+                Ok(SignedIn { info: session_info(&Member::of_session(&session, digest)), token })
+            }
             Redeemed::Unknown => Err(Error::InviteExpired),
             Redeemed::NameTaken => Err(Error::NameTaken(name.into_string())),
         }

@@ -221,11 +221,15 @@ impl App {
         Ok(stored.into_iter().map(|stored| self.with_online(stored.tenant, stored.room)).collect())
     }
 
-    /// Changes a room; what the body leaves out stays.
+    /// Changes a room; what the body leaves out stays. In a public room of others the operator may change whether it
+    /// is listed, and only that.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for `listed` by anyone but the operator.
-    pub async fn update_room(&self, member: &Member, access: RoomOwner, body: UpdateRoom) -> Result<Room, Error> {
+    /// [`Error::Forbidden`] for `listed` by anyone but the operator, [`Error::ReadOnly`] for a room of others.
+    pub async fn update_room(&self, member: &Member, access: RoomAccess, body: UpdateRoom) -> Result<Room, Error> {
+        let only_lists = body.listed.is_some() && body == UpdateRoom { listed: body.listed, ..UpdateRoom::default() };
+        let may_list = member.operator && member.owner().is_ok();
+        let access = if only_lists && may_list { access } else { access.owner()?.0 };
         if body.listed.is_some() && !member.operator {
             return Err(Error::Forbidden("only the operator lists rooms"));
         }

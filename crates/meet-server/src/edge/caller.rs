@@ -54,9 +54,22 @@ pub(crate) struct Socket(pub(crate) Option<Member>);
 #[derive(Debug, Clone)]
 pub(crate) struct StreamCaller(pub(crate) Option<Member>);
 
-/// A caller whose credential may be dead, on the routes that must never fail because of one.
+/// A caller whose cookie may be dead, on the routes that must never fail because of one.
 #[derive(Debug, Clone)]
 pub(crate) struct Lenient(pub(crate) Option<Member>);
+
+/// Whoever calls a route that takes no credential at all; one in the URL is refused here too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Anyone;
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        refuse_token_in_url(&Query::parse(parts.uri.query()))?;
+        Ok(Self)
+    }
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Refusal;
@@ -97,7 +110,7 @@ impl FromRequestParts<App> for Lenient {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let presented = presented(parts, app, Door::Plain)?;
         match app.authenticate(&presented).await {
-            Err(Error::InvalidKey) => Ok(Self(None)),
+            Err(Error::InvalidKey) if matches!(presented, Presented::Cookie(_)) => Ok(Self(None)),
             Err(error) => Err(error.into()),
             Ok(member) => {
                 if member.is_some() && matches!(presented, Presented::Cookie(_)) {
@@ -126,8 +139,8 @@ async fn enter(parts: &mut Parts, app: &App, door: Door) -> Result<Option<Member
 fn presented(parts: &Parts, app: &App, door: Door) -> Result<Presented, Error> {
     let query = Query::parse(parts.uri.query());
     let in_query = query.text("token");
-    if in_query.is_some() && door == Door::Plain {
-        return Err(Error::Invalid("token in the URL is for sockets only: send an Authorization header".into()));
+    if door == Door::Plain {
+        refuse_token_in_url(&query)?;
     }
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(bearer).ok_or(Error::MissingKey)?;
@@ -138,6 +151,14 @@ fn presented(parts: &Parts, app: &App, door: Door) -> Result<Presented, Error> {
     }
     let jar = CookieJar::from_headers(&parts.headers);
     Ok(jar.get(&app.site().cookie).map_or(Presented::Nothing, |cookie| Presented::Cookie(cookie.value().to_owned())))
+}
+
+/// A URL ends up in logs and histories, so only sockets and streams, which can send no header, take a token there.
+fn refuse_token_in_url(query: &Query) -> Result<(), Error> {
+    match query.text("token") {
+        None => Ok(()),
+        Some(_) => Err(Error::Invalid("token in the URL is for sockets only: send an Authorization header".into())),
+    }
 }
 
 /// The token of an `Authorization: Bearer` header; the scheme's case does not matter (RFC 9110, 11.1).

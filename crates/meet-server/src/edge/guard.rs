@@ -49,11 +49,17 @@ pub(crate) async fn secure_headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// A method by its name; those that we do not speak are one, because a caller can invent any number of them.
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
 /// Counts requests by route and status; a route is its pattern, never the ids in it.
 pub(crate) async fn count_requests(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = path.unwrap_or_else(|| "none".to_owned());
-    let method = request.method().to_string();
+    let method = known_method(request.method());
     let response = next.run(request).await;
     let status = response.status().as_str().to_owned();
     metrics::counter!("meet_http_requests_total", "method" => method, "route" => route, "status" => status)

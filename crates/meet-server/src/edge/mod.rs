@@ -12,7 +12,7 @@ mod query;
 pub(crate) use answer::{Refusal, created, error_answer, with_window};
 pub(crate) use body::{Body, MAX_BODY};
 pub(crate) use caller::{
-    Caller, ClientIp, Known, Lenient, Socket, StreamCaller, dead_cookie, has_foreign_origin, session_cookie,
+    Anyone, Caller, ClientIp, Known, Lenient, Socket, StreamCaller, dead_cookie, has_foreign_origin, session_cookie,
 };
 pub(crate) use guard::{check_host, count_requests, cross_origin, secure_headers};
 pub(crate) use query::{Path, Query};

@@ -19,6 +19,9 @@ pub(super) async fn run(app: App, member: Member, mut transport: Transport, slot
     let connection = app.hub().connect(Some(member.credential()), OUTBOX_BYTES);
     let subscription = connection.subscribe(Address::org(member.tenant), Standing::Unseen, false, app.clock().now());
     let outbox = std::sync::Arc::clone(connection.outbox());
+    if app.confirm(Some(&member)).await.is_err() {
+        return;
+    }
     let mut batch = vec![bytes::Bytes::from_static(b":\n\n")];
     loop {
         match outbox.drain() {

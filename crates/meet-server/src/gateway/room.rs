@@ -61,7 +61,8 @@ impl From<Gone> for End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
-            Error::RoomNotFound => Self::Close(CloseReason::RoomGone),
+            Error::RoomNotFound | Error::Expired | Error::MissingKey => Self::Close(CloseReason::RoomGone),
+            Error::InvalidKey => Self::Close(CloseReason::CredentialEnded),
             error => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -166,6 +167,9 @@ impl Session {
     }
 
     async fn serve_until_end(&mut self) -> Result<std::convert::Infallible, End> {
+        // What ended between the checks and the subscription is noticed here, and from here on by the hub.
+        self.app.confirm(self.reader.member.as_ref()).await?;
+        self.reader.access = self.app.room(self.reader.member.as_ref(), self.reader.access.room.id).await?;
         self.greet().await?;
         loop {
             self.deliver().await?;

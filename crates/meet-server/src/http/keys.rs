@@ -9,7 +9,7 @@ use meet_api::{
 
 use crate::{
     app::App,
-    edge::{ClientIp, Known, Refusal, created, with_window},
+    edge::{Anyone, ClientIp, Known, Refusal, created, with_window},
 };
 
 /// Make an API key, and with it a tenant of your own.
@@ -21,7 +21,7 @@ use crate::{
         (status = 429, description = "Too many keys from this address.", body = ErrorBody),
     )
 )]
-pub(super) async fn create_key(State(app): State<App>, ClientIp(ip): ClientIp) -> Result<Response, Refusal> {
+pub(super) async fn create_key(State(app): State<App>, _: Anyone, ClientIp(ip): ClientIp) -> Result<Response, Refusal> {
     let (key, window) = app.create_key(ip).await?;
     Ok(with_window(window, created(key)))
 }

@@ -12,6 +12,7 @@ use meet_api::{ErrorBody, Message, MessageId, RoomId, request::SendMessage, text
 
 use crate::{
     app::App,
+    auth::Member,
     edge::{Body, Caller, ClientIp, Known, Path, Query, Refusal, created, with_window},
     error::Error,
     messages::{Filter, From, HistoryPage, HistoryQuery, MAX_WAIT},
@@ -53,7 +54,8 @@ pub(super) async fn list_messages(
 ) -> Result<Response, Refusal> {
     let access = app.room(caller.as_ref(), id).await?;
     let asked = history_query(&app, &access, &query).await?;
-    let _slot = if asked.wait.is_zero() { None } else { Some(app.take_slot(caller.as_ref(), None, ip)?) };
+    let user = caller.as_ref().and_then(Member::user);
+    let _slot = if asked.wait.is_zero() { None } else { Some(app.take_slot(caller.as_ref(), user, ip)?) };
     let found = app.history(caller.as_ref(), &access, &asked).await?;
     Ok(history_answer(id, &query, asked.limit, found))
 }

@@ -44,9 +44,14 @@ pub(super) async fn list_rooms(
         ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
         ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
     ),
-    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody))
+    security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody))
 )]
-pub(super) async fn list_public_rooms(State(app): State<App>, query: Query) -> Result<Response, Refusal> {
+pub(super) async fn list_public_rooms(
+    State(app): State<App>,
+    Caller(_): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
     let limit = query.limit()?;
     let rooms = app.list_public_rooms(query.cursor("after")?, limit).await?;
     Ok(room_page("/api/public/rooms", rooms, limit))
@@ -107,7 +112,7 @@ pub(super) async fn update_room(
     Path(id): Path<RoomId>,
     Body(body): Body<UpdateRoom>,
 ) -> Result<Json<Room>, Refusal> {
-    let room = app.room(Some(&member), id).await?.owner()?;
+    let room = app.room(Some(&member), id).await?;
     Ok(Json(app.update_room(&member, room, body).await?))
 }
 

@@ -15,7 +15,8 @@ use secrecy::ExposeSecret;
 use crate::{
     app::App,
     edge::{
-        Body, ClientIp, Known, Lenient, Path, Query, Refusal, created, dead_cookie, has_foreign_origin, session_cookie,
+        Anyone, Body, ClientIp, Known, Lenient, Path, Query, Refusal, created, dead_cookie, has_foreign_origin,
+        session_cookie,
     },
     error::Error,
     people,
@@ -34,6 +35,7 @@ use super::page;
 )]
 pub(super) async fn sign_in(
     State(app): State<App>,
+    _: Anyone,
     ClientIp(ip): ClientIp,
     headers: HeaderMap,
     Body(body): Body<SignIn>,

@@ -121,7 +121,8 @@ pub async fn backup(location: &Location, file: &Path) -> Result<Summary, BackupE
 
 /// Makes an empty or absent database from a backup. `fresh` gives the rooms their new epochs.
 ///
-/// Sessions, invites and idempotency keys are gone, generations have moved on, and the copy says
+/// The copy is made beside its place, for Postgres beside the backup. Sessions, invites and
+/// idempotency keys are gone, generations have moved on, and the copy says
 /// when it was restored. A database that holds a tenant is refused: move it away first.
 pub async fn restore(
     location: &Location,

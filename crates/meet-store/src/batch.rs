@@ -19,7 +19,7 @@ use crate::{
     Digest, Store, StoreError,
     conn::Conn,
     messages::{message_columns, read_message},
-    search::term,
+    search::{term, terms_text},
     value::{Param, Row, params},
 };
 
@@ -228,6 +228,7 @@ macro_rules! room_query {
         "SELECT key_id, number, head_seq, epoch, expires_at FROM rooms WHERE id = $1 AND deleted_at IS NULL"
     };
 }
+
 /// Holds the tenants, then the rooms of a batch, in the order of their ids, and reads them.
 async fn hold(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Facts, StoreError> {
     // SQLite has one writer: its transaction is the lock.
@@ -395,12 +396,13 @@ async fn insert_messages(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)], fac
     if stored.is_empty() {
         return Ok(());
     }
-    let terms = stored.iter().map(|(entry, message)| {
-        let room = facts.rooms.get(&message.room_id).map_or(0, |room| room.number);
-        entry.words.iter().map(move |word| term(room, word))
-    });
+    let number = |message: &Message| facts.rooms.get(&message.room_id).map_or(0, |room| room.number);
     if !conn.is_sqlite() {
-        let terms: Vec<Vec<String>> = terms.map(Iterator::collect).collect();
+        let terms = stored.iter().map(|(entry, message)| {
+            let room = number(message);
+            entry.words.iter().map(|word| term(room, word)).collect()
+        });
+        let terms: Vec<Vec<String>> = terms.collect();
         let sets: Vec<_> =
             stored.iter().zip(&terms).map(|((_, message), terms)| row(message, Param::Words(terms))).collect();
         return conn.execute_many(POSTGRES, &sets).await.map(drop);
@@ -408,7 +410,7 @@ async fn insert_messages(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)], fac
     let newest = conn.one("SELECT COALESCE(MAX(pk), 0) FROM messages", &[], |row| row.int(0)).await?.unwrap_or(0);
     let sets: Vec<_> = stored.iter().zip(newest + 1..).map(|((_, message), pk)| row(message, Param::Int(pk))).collect();
     conn.execute_many(SQLITE, &sets).await?;
-    let terms: Vec<String> = terms.map(|terms| terms.collect::<Vec<_>>().join(" ")).collect();
+    let terms: Vec<_> = stored.iter().map(|(entry, message)| terms_text(number(message), &entry.words)).collect();
     let sets: Vec<_> = (newest + 1..).zip(&terms).map(|(pk, terms)| params![pk, terms]).collect();
     conn.execute_many(SQLITE_TERMS, &sets).await.map(drop)
 }

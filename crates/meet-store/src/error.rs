@@ -78,6 +78,14 @@ impl StoreError {
 #[error("{0}")]
 struct Plain(&'static str);
 
+/// What Postgres said, without the details, which may quote a row.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} ({state})")]
+struct Refusal {
+    state: String,
+    message: String,
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -101,7 +109,12 @@ impl From<tokio_postgres::Error> for StoreError {
         use tokio_postgres::error::SqlState as State;
         let state = error.code().cloned();
         let closed = error.is_closed() || error.source().is_some_and(<dyn Error>::is::<io::Error>);
-        let source: Cause = Arc::new(error);
+        let source: Cause = match error.as_db_error() {
+            Some(refusal) => {
+                Arc::new(Refusal { state: refusal.code().code().to_owned(), message: refusal.message().to_owned() })
+            }
+            None => Arc::new(error),
+        };
         let Some(state) = state else {
             return if closed { Self::Unavailable { source } } else { Self::Internal { source } };
         };

@@ -32,6 +32,18 @@ pub(crate) fn term(room: i64, word: &str) -> String {
     format!("{room}_{word}")
 }
 
+/// The terms of a room's words as the text that FTS5 takes apart at its spaces.
+pub(crate) fn terms_text(room: i64, words: &[String]) -> String {
+    let scope = term(room, "");
+    let mut text = String::with_capacity(words.iter().map(|word| word.len() + scope.len() + 1).sum());
+    for word in words {
+        text.push_str(&scope);
+        text.push_str(word);
+        text.push(' ');
+    }
+    text
+}
+
 /// The words as a query of FTS5: each quoted, all needed, the last one a prefix.
 fn sqlite_query(room: i64, words: &[String]) -> String {
     let terms: Vec<_> = words.iter().map(|word| format!("\"{}\"", term(room, word))).collect();

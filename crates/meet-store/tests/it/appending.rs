@@ -94,16 +94,16 @@ async fn fifty_good_messages_do_not_suffer_from_bad_company(world: Arc<World>) {
     let vanished = world.room(owner.tenant).await;
     let (appender, published) = world.appender();
     let mut first = world.message(&owner, room, "first");
-    first.idempotency = idempotency("one", 1);
+    first.idempotency = Some(idempotency("one", 1));
     let first = stored(appender.append(first).await.unwrap());
     assert!(world.store.delete_room(owner.tenant, vanished, NOW).await.unwrap());
 
     let mut batch: Vec<_> = (0..50).map(|n| world.message(&owner, room, &format!("good {n}"))).collect();
     let mut repeat = world.message(&owner, room, "first");
-    repeat.idempotency = idempotency("one", 1);
+    repeat.idempotency = Some(idempotency("one", 1));
     batch.insert(10, repeat);
     let mut conflict = world.message(&owner, room, "other");
-    conflict.idempotency = idempotency("one", 2);
+    conflict.idempotency = Some(idempotency("one", 2));
     batch.insert(20, conflict);
     batch.insert(30, world.message(&owner, vanished, "nobody there"));
     let outcomes = join_all(batch.into_iter().map(|message| appender.append(message))).await;
@@ -146,11 +146,11 @@ async fn a_hundred_repeats_make_one_message(world: Arc<World>) {
     let owner = world.owner().await;
     let room = world.room(owner.tenant).await;
     let other = World::open(world.location.clone(), tempfile::tempdir().unwrap()).await;
-    let (here, published_here) = world.appender();
-    let (there, published_there) = other.appender();
+    let (here, ours) = world.appender();
+    let (there, theirs) = other.appender();
     let repeats = (0..100).map(|n| {
         let mut message = world.message(&owner, room, "once");
-        message.idempotency = idempotency("same", 7);
+        message.idempotency = Some(idempotency("same", 7));
         let appender = if n % 2 == 0 { &here } else { &there };
         appender.append(message)
     });
@@ -162,14 +162,14 @@ async fn a_hundred_repeats_make_one_message(world: Arc<World>) {
         assert!(matches!(outcome, AppendOutcome::Stored(same) | AppendOutcome::Replayed(same) if *same == message));
     }
     assert_eq!(world.log(owner.tenant, room).await, [(*message).clone()]);
-    assert_eq!(published_here.all().len() + published_there.all().len(), 1);
+    assert_eq!(ours.all().len() + theirs.all().len(), 1);
 
     // Another user, or another room, is another scope.
     let mut elsewhere = world.message(&owner, world.room(owner.tenant).await, "once");
-    elsewhere.idempotency = idempotency("same", 7);
+    elsewhere.idempotency = Some(idempotency("same", 7));
     stored(here.append(elsewhere).await.unwrap());
     let mut somebody = world.message(&owner, room, "once");
-    somebody.idempotency = idempotency("same", 7);
+    somebody.idempotency = Some(idempotency("same", 7));
     somebody.user = world.user(owner.tenant, "Bob", meet_api::Kind::Agent).await.id;
     assert_eq!(stored(here.append(somebody).await.unwrap()).seq, 2);
     other.store.close().await;
@@ -181,7 +181,7 @@ async fn the_same_key_with_another_body_is_a_conflict(world: Arc<World>) {
     let (appender, _) = world.appender();
     let batch = [(1, "a"), (2, "b"), (1, "a")].map(|(body, content)| {
         let mut message = world.message(&owner, room, content);
-        message.idempotency = idempotency("key", body);
+        message.idempotency = Some(idempotency("key", body));
         message
     });
     let outcomes = join_all(batch.into_iter().map(|message| appender.append(message))).await;
@@ -198,7 +198,7 @@ async fn a_key_is_forgotten_after_a_day_and_used_again(world: Arc<World>) {
     let (appender, _) = world.appender();
     let at = |time: Timestamp, body: u8| {
         let mut message = world.message(&owner, room, "tick");
-        message.idempotency = idempotency("key", body);
+        message.idempotency = Some(idempotency("key", body));
         message.created_at = time;
         message
     };
@@ -216,7 +216,7 @@ async fn a_full_room_takes_no_more(world: Arc<World>) {
     let batch = (0..10).map(|n| {
         let mut message = world.message(&owner, room, "hi");
         message.caps = Caps { messages_per_room: 5, ..Caps::default() };
-        message.idempotency = if n == 0 { idempotency("early", 1) } else { None };
+        message.idempotency = (n == 0).then(|| idempotency("early", 1));
         appender.append(message)
     });
     let outcomes: Vec<_> = join_all(batch).await.into_iter().map(Result::unwrap).collect();
@@ -225,7 +225,7 @@ async fn a_full_room_takes_no_more(world: Arc<World>) {
     // What is stored is still acknowledged to a repeat.
     let mut repeat = world.message(&owner, room, "hi");
     repeat.caps = Caps { messages_per_room: 5, ..Caps::default() };
-    repeat.idempotency = idempotency("early", 1);
+    repeat.idempotency = Some(idempotency("early", 1));
     assert!(matches!(appender.append(repeat).await.unwrap(), AppendOutcome::Replayed(_)));
     // Without the limit the next one follows without a gap.
     assert_eq!(world.say(&appender, &owner, room, "more").await.seq, 6);
@@ -338,7 +338,10 @@ async fn the_task_drains_its_queue_and_ends(world: Arc<World>) {
     };
     drop(appender);
     let ((), outcomes) = tokio::join!(task, join_all(callers));
-    assert_eq!(outcomes.into_iter().map(|outcome| stored(outcome.unwrap())).count(), 700);
+    assert_eq!(outcomes.len(), 700);
+    for outcome in outcomes {
+        stored(outcome.unwrap());
+    }
 }
 
 async fn a_closed_store_says_so(world: Arc<World>) {

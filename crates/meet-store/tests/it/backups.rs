@@ -57,7 +57,7 @@ async fn a_restored_copy_has_everything_but_nobody_signed_in(world: Arc<World>) 
     let (appender, _) = world.appender();
     for n in 0..10 {
         let mut message = world.message(&owner, room, &format!("number {n}"));
-        message.idempotency = idempotency(&n.to_string(), 1);
+        message.idempotency = Some(idempotency(&n.to_string(), 1));
         appender.append(message).await.unwrap();
     }
     let log = world.log(owner.tenant, room).await;
@@ -81,7 +81,7 @@ async fn a_restored_copy_has_everything_but_nobody_signed_in(world: Arc<World>) 
         // Life goes on: the next seq, a new room, an idempotency key that is forgotten.
         let (appender, _) = copy.appender();
         let mut again = world.message(&owner, room, "after the restore");
-        again.idempotency = idempotency("1", 2);
+        again.idempotency = Some(idempotency("1", 2));
         assert_eq!(crate::world::stored(appender.append(again).await.unwrap()).seq, 11);
         let next = copy.make_room(owner.tenant, world.new_room("new")).await.room.id;
         copy.say(&appender, &owner, next, "number 7").await;

@@ -3,8 +3,11 @@
 //! Postgres takes part when `MEET_AI_TEST_POSTGRES` holds the URL of a server and a user that may
 //! create databases; in CI (`CI=true`) its absence is a failure.
 
+#![expect(clippy::unwrap_used, reason = "a story ends where it goes wrong")]
+
 mod appending;
 mod backups;
+mod commits;
 mod keys;
 mod opening;
 mod people;

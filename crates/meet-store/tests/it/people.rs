@@ -202,7 +202,9 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
     let (owner, other) = (world.owner().await, world.owner().await);
     let room = world.room(owner.tenant).await;
     let (appender, _) = world.appender();
-    let message = world.say(&appender, &owner, room, "secret plans").await;
+    let mut message = world.message(&owner, room, "secret plans");
+    message.idempotency = Some(crate::world::idempotency("plan", 1));
+    let message = crate::world::stored(appender.append(message).await.unwrap());
     let session = world.session(owner.tenant, owner.user.id, world.digest());
     assert!(world.store.create_session(session.clone()).await.unwrap());
     let invite = world.invite(Some(room), None);
@@ -223,9 +225,13 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
     assert_eq!(store.history(foreign, room, meet_store::Page::Before(9), 10).await.unwrap(), []);
     assert_eq!(store.message_seq(foreign, room, message.id).await.unwrap(), None);
     assert_eq!(store.head(foreign, room).await.unwrap(), None);
+    let repeat = crate::world::idempotency("plan", 1);
+    assert_eq!(store.find_repeat(foreign, room, owner.user.id, &repeat, NOW).await.unwrap(), None);
     let words = meet_store::words("secret");
     assert_eq!(store.search(foreign, room, &words, None, 0, 10).await.unwrap(), []);
     // All of it is still there for its owner.
+    let repeated = store.find_repeat(owner.tenant, room, owner.user.id, &repeat, NOW).await.unwrap();
+    assert_eq!(repeated, Some(meet_store::AppendOutcome::Replayed(Arc::clone(&message))));
     assert_eq!(store.search(owner.tenant, room, &words, None, 0, 10).await.unwrap().len(), 1);
     assert_eq!(store.message_seq(owner.tenant, room, message.id).await.unwrap(), Some(1));
     assert!(store.session_by_digest(&session.digest, NOW).await.unwrap().is_some());

@@ -21,7 +21,7 @@ async fn a_deleted_room_is_purged_in_slices_and_spares_the_others(world: Arc<Wor
     join_all((0..1700).map(|_| appender.append(world.message(&owner, room, "to be forgotten")))).await;
     join_all((0..3).map(|_| appender.append(world.message(&owner, kept, "to be kept")))).await;
     let mut keyed = world.message(&owner, room, "keyed");
-    keyed.idempotency = idempotency("key", 1);
+    keyed.idempotency = Some(idempotency("key", 1));
     appender.append(keyed).await.unwrap();
     assert!(world.store.create_invite(owner.tenant, world.invite(Some(room), None)).await.unwrap());
     assert!(world.store.delete_room(owner.tenant, room, NOW).await.unwrap());

@@ -294,6 +294,6 @@ pub(crate) fn stored(outcome: AppendOutcome) -> Arc<Message> {
 }
 
 /// An idempotency key for a body that is told by a number.
-pub(crate) fn idempotency(key: &str, body: u8) -> Option<Idempotency> {
-    Some(Idempotency { key: ClientId::parse("client_id", key).unwrap(), body: Digest([body; 32]) })
+pub(crate) fn idempotency(key: &str, body: u8) -> Idempotency {
+    Idempotency { key: ClientId::parse("client_id", key).unwrap(), body: Digest([body; 32]) }
 }

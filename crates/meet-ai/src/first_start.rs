@@ -1,14 +1,17 @@
 //! What happens to the operator's key on a first start: it is kept for this user's command line, so
 //! that the browser and the command line are one tenant. It is never shown.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use meet_server::{App, auth::Presented};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     credentials::{self, Credentials, CredentialsError},
-    output::escape,
+    output::{self, escape},
     server_url::ServerUrl,
 };
 
@@ -23,29 +26,29 @@ enum Kept {
     Left(PathBuf),
 }
 
-/// Keeps the key for the loopback address that the server is bound to, and tells what came of it.
-pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) -> Result<String, String> {
-    match write(app, bound, key).await {
-        Ok(Kept::Written(path)) => Ok(format!("The command line on this machine uses the key in {}", shown(&path))),
-        Ok(Kept::Replaced(path)) => Ok(format!(
-            "The command line on this machine uses the key in {}; the one that was there for this address belonged to \
-             another database and is replaced",
-            shown(&path)
-        )),
-        Ok(Kept::Left(path)) => Ok(format!(
-            "The command line on this machine goes on with the key in {}, which is valid here",
-            shown(&path)
-        )),
-        Err(error) => Err(format!(
-            "the owner's key is not kept for the command line: {}; sign in with the link, or make a key with \
+/// Keeps the key for the address that the server is bound to, when that is this machine's own, and
+/// tells what came of it.
+pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
+    if !bound.ip().is_loopback() {
+        return;
+    }
+    let place = |path: &Path| format!("the key in {}", escape(&path.display().to_string()));
+    output::note(&match write(app, bound, key).await {
+        Ok(Kept::Written(path)) => format!("The command line on this machine uses {}", place(&path)),
+        Ok(Kept::Replaced(path)) => format!(
+            "The command line on this machine uses {}; the one that was there for this address is not of this database \
+             and is replaced",
+            place(&path)
+        ),
+        Ok(Kept::Left(path)) => {
+            format!("The command line on this machine goes on with {}, which is valid here", place(&path))
+        }
+        Err(error) => format!(
+            "warning: the owner's key is not kept for the command line: {}; sign in with the link, or make a key with \
              `meet-ai generate-key`",
             escape(&error.to_string())
-        )),
-    }
-}
-
-fn shown(path: &std::path::Path) -> String {
-    escape(&path.display().to_string())
+        ),
+    });
 }
 
 async fn write(app: &App, bound: SocketAddr, key: &SecretString) -> Result<Kept, CredentialsError> {

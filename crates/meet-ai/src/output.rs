@@ -70,6 +70,12 @@ pub(crate) fn line(text: &str) -> Outcome {
     }
 }
 
+/// Prints text on standard output for whoever may be there to read it.
+pub(crate) fn announce(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// Prints a value as a line of JSON on standard output.
 pub(crate) fn json(value: &impl Serialize) -> Outcome {
     line(&json_line(value))

@@ -7,6 +7,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const LOCK_FILE: &str = "meet-ai.lock";
@@ -62,7 +63,7 @@ impl DataDir {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
         let mut lock = options.open(path.join(LOCK_FILE)).map_err(not_writable)?;
-        match lock.try_lock() {
+        match lock_patiently(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let process = read_note(&mut lock).lines().next().and_then(|id| id.parse().ok());
@@ -120,6 +121,18 @@ fn make_private(path: &Path) -> io::Result<()> {
 /// Whether users other than its owner have any right in the directory.
 pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+/// Takes the lock. A command that looks whether it is taken holds it for a moment, and must not keep a
+/// server from starting.
+fn lock_patiently(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..5 {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            outcome => return outcome,
+        }
+    }
+    lock.try_lock()
 }
 
 /// What the holder wrote: its process id, and then its address.

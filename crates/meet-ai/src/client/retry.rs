@@ -1,8 +1,11 @@
-//! When to try again, and after how long. Pure: chance comes in as an argument.
+//! When to try again, and after how long.
 
 use std::time::Duration;
 
+use meet_server::Clock;
+
 use super::ClientError;
+use crate::output::{self, escape};
 
 /// Waits that double up to a bound, each shortened by chance so that many clients spread out.
 #[derive(Debug, Clone)]
@@ -12,8 +15,8 @@ pub(crate) struct Backoff {
     step: u32,
 }
 
-/// How long to wait before the next try; `None` to give up.
-#[derive(Debug)]
+/// Tries that are left, and the waits between them.
+#[derive(Debug, Clone)]
 pub(crate) struct Retry {
     backoff: Backoff,
     tries_left: u32,
@@ -21,6 +24,13 @@ pub(crate) struct Retry {
 
 /// The longest wait that a server may ask for before giving up is kinder.
 const MOST_PATIENCE: Duration = Duration::from_mins(1);
+
+/// 32 bits of chance.
+pub(crate) fn chance(clock: &Clock) -> u32 {
+    let mut bytes = [0; 4];
+    clock.fill(&mut bytes);
+    u32::from_ne_bytes(bytes)
+}
 
 impl Backoff {
     /// Starts at `first` and never exceeds `most`.
@@ -48,8 +58,32 @@ impl Retry {
         Self { backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(4)), tries_left: 4 }
     }
 
+    /// For a command that had better fail at once.
+    pub(crate) const fn never() -> Self {
+        Self { tries_left: 0, ..Self::of_a_command() }
+    }
+
+    /// Makes a call until it succeeds or trying again is no use.
+    pub(crate) async fn run<T>(
+        mut self,
+        clock: &Clock,
+        call: impl AsyncFn() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        loop {
+            let error = match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(wait) = self.after(&error, chance(clock)) else { return Err(error) };
+            if wait.as_secs() > 1 {
+                output::note(&format!("{}; trying again in {} s", escape(&error.to_string()), wait.as_secs()));
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// How long to wait after this error; `None` when trying again is no use.
-    pub(crate) fn after(&mut self, error: &ClientError, chance: u32) -> Option<Duration> {
+    fn after(&mut self, error: &ClientError, chance: u32) -> Option<Duration> {
         if !error.is_passing() || self.tries_left == 0 {
             return None;
         }

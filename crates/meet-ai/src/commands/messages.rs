@@ -2,12 +2,12 @@
 
 use std::io::{self, Read as _};
 
-use meet_api::{Kind, Message, RoomId, request::SendMessage};
+use meet_api::{Kind, Message, request::SendMessage};
 use meet_server::Clock;
 
 use crate::{
     args::{PollArgs, SendMessageArgs},
-    client::{Client, ClientError, History, retry::Retry},
+    client::{History, retry::Retry},
     commands::{self, rooms},
     failure::{Failure, Outcome},
     output::{self, escape, escape_lines},
@@ -20,33 +20,19 @@ const MAX_INPUT: u64 = 1024 * 1024;
 pub(crate) async fn send(args: SendMessageArgs) -> Outcome {
     let text = if args.text == "-" { read_input()? } else { args.text };
     let client = commands::client(&args.client)?;
-    let room = rooms::resolve(&client, &args.room).await?;
+    let retry = Retry::of_a_command();
+    let room = rooms::resolve(&client, &args.room, &retry).await?;
     let body = SendMessage {
         sender: Some(args.sender),
         content: Some(text),
         sender_type: Some(if args.human { Kind::Human } else { Kind::Agent }),
         reply_to: args.reply_to,
     };
-    let message = send_surely(&client, room, &body).await?;
-    rooms::print_made(&message, &message.id.to_string(), args.client.json)
-}
-
-/// Sends until there is an answer: all tries carry one idempotency key, so the message is stored once.
-async fn send_surely(client: &Client, room: RoomId, body: &SendMessage) -> Result<Message, ClientError> {
     let clock = Clock::system();
+    // All tries carry one key, so the message is stored once.
     let idempotency_key = clock.uuid().to_string();
-    let mut retry = Retry::of_a_command();
-    loop {
-        let error = match client.send_message(room, body, &idempotency_key).await {
-            Ok(message) => return Ok(message),
-            Err(error) => error,
-        };
-        let Some(wait) = retry.after(&error, commands::chance(&clock)) else { return Err(error) };
-        if wait.as_secs() > 1 {
-            output::note(&format!("{}; trying again in {} s", escape(&error.to_string()), wait.as_secs()));
-        }
-        tokio::time::sleep(wait).await;
-    }
+    let message = retry.run(&clock, async || client.send_message(room, &body, &idempotency_key).await).await?;
+    rooms::print_made(&message, &message.id.to_string(), args.client.json)
 }
 
 /// Standard input without the line end that a program puts there.
@@ -64,7 +50,7 @@ fn read_input() -> Result<String, Failure> {
 /// `poll`: everything after the cursor, page by page.
 pub(crate) async fn poll(args: PollArgs) -> Outcome {
     let client = commands::client(&args.client)?;
-    let room = rooms::resolve(&client, &args.room).await?;
+    let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
     let mut history = History {
         after: args.after,
         after_seq: args.after_seq,

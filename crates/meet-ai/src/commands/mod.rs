@@ -8,14 +8,13 @@ pub(crate) mod rooms;
 pub(crate) mod serve;
 pub(crate) mod server;
 
-use meet_server::Clock;
 use serde_json::json;
 
 use crate::{
     args::{ClientArgs, Command},
     client::Client,
     connection::Connection,
-    failure::Outcome,
+    failure::{Failure, Outcome},
     output::{self, escape},
 };
 
@@ -34,7 +33,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Config(args) => server::config(args),
         Command::Backup(args) => server::backup(args).await,
         Command::Restore(args) => server::restore(args).await,
-        Command::Openapi => output::line(&meet_server::openapi_json()),
+        Command::Openapi => output::line(meet_server::openapi_json()),
         Command::Version => output::line(concat!("meet-ai ", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -52,15 +51,8 @@ pub(crate) fn is_json(command: &Command) -> bool {
 }
 
 /// The client that the flags and their surroundings ask for.
-fn client(args: &ClientArgs) -> Result<Client, crate::failure::Failure> {
+fn client(args: &ClientArgs) -> Result<Client, Failure> {
     Ok(Client::new(&Connection::resolve(args)?)?)
-}
-
-/// 32 bits of chance.
-fn chance(clock: &Clock) -> u32 {
-    let mut bytes = [0; 4];
-    clock.fill(&mut bytes);
-    u32::from_ne_bytes(bytes)
 }
 
 async fn generate_key(args: &ClientArgs) -> Outcome {

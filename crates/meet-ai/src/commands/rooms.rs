@@ -1,11 +1,12 @@
 //! `create-room`, `rooms`, and how a room is found by what somebody calls it.
 
 use meet_api::{Room, RoomId, Visibility, request::CreateRoom, text::fold};
+use meet_server::Clock;
 use serde::Serialize;
 
 use crate::{
     args::{ClientArgs, CreateRoomArgs},
-    client::Client,
+    client::{Client, retry::Retry},
     commands,
     failure::{Failure, Outcome},
     output::{self, escape},
@@ -44,17 +45,20 @@ pub(crate) fn print_made(made: &impl Serialize, id: &str, as_json: bool) -> Outc
 }
 
 /// The room that is meant by an id or a name: the caller's own, else a public one.
-pub(crate) async fn resolve(client: &Client, called: &str) -> Result<RoomId, Failure> {
+pub(crate) async fn resolve(client: &Client, called: &str, retry: &Retry) -> Result<RoomId, Failure> {
     if let Ok(id) = called.parse() {
         return Ok(id);
     }
+    let clock = Clock::system();
     if client.has_key() {
-        match pick(&client.rooms().await?, called) {
+        let own = retry.clone().run(&clock, async || client.rooms().await).await?;
+        match pick(&own, called) {
             Pick::None => {}
             found => return found.into_room(called),
         }
     }
-    pick(&client.public_rooms().await?, called).into_room(called)
+    let public = retry.clone().run(&clock, async || client.public_rooms().await).await?;
+    pick(&public, called).into_room(called)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -39,14 +39,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let mut link = None;
     if let Some(first) = first {
         link = Some(app.owner_link().await.map_err(|error| Failure::refused(chain(&error)))?.0);
-        if bound.ip().is_loopback() {
-            match first_start::keep(&app, bound, &first.key).await {
-                Ok(sentence) => output::note(&sentence),
-                Err(warning) => output::note(&format!("warning: {warning}")),
-            }
-        }
+        first_start::keep(&app, bound, &first.key).await;
     }
-    output::line(&banner(&app, bound, link.as_ref().map(SecretString::expose_secret)))?;
+    output::announce(&banner(&app, bound, link.as_ref().map(SecretString::expose_secret)));
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = meet_server::serve(app, listener, async {
         let _ = stopped.await;
@@ -115,11 +110,11 @@ fn banner(app: &App, bound: SocketAddr, owner_link: Option<&str>) -> String {
     let url = &app.site().public_url;
     let socket = url.replacen("http", "ws", 1);
     let mut lines = vec![
-        concat!("meet-ai ", env!("CARGO_PKG_VERSION")).to_owned(),
+        format!("meet-ai {}, listening on {bound}", env!("CARGO_PKG_VERSION")),
         format!("  web       {url}/"),
         format!("  API       {url}/api/ (documentation: {url}/docs)"),
         format!("  sockets   {socket}/api/rooms/{{id}}/ws"),
-        format!("  listening on {bound}, data in {}", output::escape(&app.config().data_dir.display().to_string())),
+        format!("  data      {}", output::escape(&app.config().data_dir.display().to_string())),
     ];
     if !app.config().signup_is_open() {
         lines.push("  sign-up is closed: strangers get no key; MEET_AI_SIGNUP=open opens it".to_owned());

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use crate::{
     args::{FileArgs, ServerArgs},
     failure::{Failure, Outcome},
+    first_start,
     output::{self, escape},
 };
 
@@ -53,6 +54,9 @@ pub(crate) async fn owner_link(args: ServerArgs) -> Outcome {
     }
     let bound = config.listen;
     let started = App::open(config, Clock::system(), bound).await.map_err(|error| Failure::refused(chain(&error)))?;
+    if let Some(first) = started.first {
+        first_start::keep(&started.app, bound, &first.key).await;
+    }
     let link = started.app.owner_link().await;
     started.app.close().await;
     let (link, expires_at) = link.map_err(|error| Failure::refused(chain(&error)))?;

@@ -18,7 +18,7 @@ use crate::{
     args::ListenArgs,
     client::{
         Client, ClientError, History,
-        retry::Backoff,
+        retry::{Backoff, Retry, chance},
         socket::{Closed, Incoming, RoomSocket, SocketQuery},
     },
     commands::{self, rooms},
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: ListenArgs) -> Outcome {
 impl Listener {
     async fn start(args: ListenArgs, to_program: Option<mpsc::Sender<Message>>) -> Result<Self, Failure> {
         let client = commands::client(&args.client)?;
-        let room = rooms::resolve(&client, &args.room).await?;
+        let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
         let own = if client.is_session() { client.session().await?.user.map(|user| user.id) } else { None };
         let feed = match args.since {
             Some(since) => Feed::new(since, None, own),
@@ -110,7 +110,7 @@ impl Listener {
                 },
                 broken @ Pause::Broken { .. } => broken,
             };
-            let mut wait = self.backoff.next(commands::chance(&self.clock));
+            let mut wait = self.backoff.next(chance(&self.clock));
             if let Pause::Broken { reason, at_least } = pause {
                 wait = wait.max(at_least);
                 let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

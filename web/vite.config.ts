@@ -20,6 +20,8 @@ export default defineConfig({
       '/openapi.json': server,
     },
   },
+  // Tests run the code of the browser, not that of a server.
+  ...(process.env.VITEST ? { resolve: { conditions: ['browser'] } } : {}),
   test: {
     environment: 'jsdom',
     include: ['src/**/*.test.ts'],

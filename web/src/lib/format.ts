@@ -35,7 +35,9 @@ export function tintOf(name: string): number {
   for (const character of name.normalize('NFC').toLowerCase()) {
     hash = Math.imul(hash ^ character.codePointAt(0)!, 16_777_619);
   }
-  return (hash >>> 0) % TINTS;
+  // The last bits of that hash alone would give like names like tints.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  return (hash >>> 16) % TINTS;
 }
 
 /** `1 message`, `2 messages`. */

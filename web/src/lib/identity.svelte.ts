@@ -59,10 +59,16 @@ class Identity {
   }
 
   async signInByKey(key: string, name: string): Promise<void> {
-    const session = await api.signIn({ key, name });
+    // Kept before it is tried: a page that is left in between signs in by itself when it comes back.
+    const before = this.key;
     this.keepKey(key);
     local.set(NAME, name);
-    this.#enter(session, key);
+    try {
+      this.#enter(await api.signIn({ key, name }), key);
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'invalid_key') this.keepKey(before);
+      throw error;
+    }
   }
 
   async signInByLink(by: 'invite' | 'owner', token: string, name: string): Promise<SessionInfo> {

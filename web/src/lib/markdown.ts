@@ -38,6 +38,8 @@ const config: Config & { RETURN_DOM_FRAGMENT: true } = {
     'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul', '#text',
   ],
   ALLOWED_ATTR: ['href', 'title', 'class', 'start', 'align'],
+  // These two hold no address, so the rule for addresses is not theirs.
+  ADD_URI_SAFE_ATTR: ['align', 'start'],
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
   ALLOWED_NAMESPACES: ['http://www.w3.org/1999/xhtml'],
   ALLOW_ARIA_ATTR: false,
@@ -100,7 +102,7 @@ export function markMentions(root: DocumentFragment, names: Iterable<string>, me
   }
 }
 
-/** Gives every code block its bar with the language and a copy button, and lets wide tables scroll. */
+/** Gives every code block its bar with the language and a copy button, and makes tables scroll and read well. */
 export function frameBlocks(root: DocumentFragment): void {
   for (const pre of root.querySelectorAll('pre')) {
     const frame = document.createElement('div');
@@ -117,6 +119,10 @@ export function frameBlocks(root: DocumentFragment): void {
     bar.append(language, copy);
     pre.replaceWith(frame);
     frame.append(bar, pre);
+  }
+  for (const header of root.querySelectorAll('th')) {
+    // An empty corner heads nothing.
+    if (header.textContent?.trim() === '') header.replaceWith(document.createElement('td'));
   }
   for (const table of root.querySelectorAll('table')) {
     const frame = document.createElement('div');

@@ -1,0 +1,257 @@
+// An open room against a small server made for the test: history, catch-up, gaps, resync, and sending
+// through a connection that breaks.
+
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { OpenRoom } from '../lib/room.svelte';
+import { visiblePending } from '../lib/timeline';
+import type { Message, ServerFrame, User } from '../lib/types';
+import { ME, message, messages, room } from './make';
+
+const me: User = { id: ME, name: 'Me', kind: 'human' };
+
+class FakeServer {
+  stored: Message[] = [];
+  epoch = 'epoch-1';
+  sockets: FakeSocket[] = [];
+  /** Frames of clients that the server takes without a word. */
+  deaf = false;
+  /** Whether it answers requests at all. */
+  away = false;
+  requests: string[] = [];
+  #seen = new Map<string, Message>();
+
+  store(content: string, clientId?: string): Message {
+    const before = clientId === undefined ? undefined : this.#seen.get(clientId);
+    if (before) return before;
+    const one = message(this.stored.length + 1, { user: ME, sender: 'Me', content });
+    this.stored.push(one);
+    if (clientId !== undefined) this.#seen.set(clientId, one);
+    return one;
+  }
+
+  get head(): number {
+    return this.stored.length;
+  }
+
+  fetch = (path: string, init: RequestInit): Promise<Response> => {
+    this.requests.push(`${init.method} ${path}`);
+    if (this.away) return Promise.reject(new TypeError('failed to fetch'));
+    const query = new URL(path, 'http://localhost').searchParams;
+    const limit = Number(query.get('limit'));
+    const json = (body: unknown) => Promise.resolve(new Response(JSON.stringify(body)));
+    if (path.includes('/presence')) return json({ members: [], watching: 0 });
+    if (init.method === 'POST') {
+      const headers = init.headers as Record<string, string>;
+      const body = JSON.parse(String(init.body)) as { content: string };
+      return json(this.store(body.content, headers['Idempotency-Key']));
+    }
+    if (query.has('before_seq')) {
+      const end = Number(query.get('before_seq')) - 1;
+      return json(this.stored.slice(Math.max(0, end - limit), end));
+    }
+    if (query.has('after_seq')) return json(this.stored.slice(Number(query.get('after_seq'))).slice(0, limit));
+    return json(room({ head_seq: this.head, epoch: this.epoch }));
+  };
+
+  connect(url: string): FakeSocket {
+    const socket = new FakeSocket(this, url);
+    this.sockets.push(socket);
+    return socket;
+  }
+}
+
+class FakeSocket {
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
+  constructor(
+    readonly server: FakeServer,
+    readonly url: string,
+  ) {}
+  says(frame: ServerFrame) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+  /** What a server does when a connection opens: a hello, then all that came since. */
+  opens() {
+    this.onopen?.();
+    this.says({ type: 'hello', room_id: 'room-1', head_seq: this.server.head, epoch: this.server.epoch });
+    const since = Number(new URL(this.url).searchParams.get('since'));
+    for (const one of this.server.stored.slice(since)) this.says(one);
+  }
+  send(data: string) {
+    const frame = JSON.parse(data) as { type: string; content: string; client_id: string };
+    if (frame.type !== 'message' || this.server.deaf) return;
+    const one = this.server.store(frame.content, frame.client_id);
+    setTimeout(() => {
+      this.says(one);
+      this.says({ type: 'ack', client_id: frame.client_id, id: one.id, seq: one.seq });
+    });
+  }
+  close() {}
+}
+
+let server: FakeServer;
+let open: OpenRoom;
+
+const seqs = () => open.timeline.messages.map((one) => one.seq);
+const upTo = (last: number, first = 1) => messages(first, last).map((one) => one.seq);
+const settled = (milliseconds = 50) => vi.advanceTimersByTimeAsync(milliseconds);
+
+async function enter(count: number) {
+  server.stored = messages(1, count);
+  open = new OpenRoom('room-1', me, undefined);
+  await open.open();
+  server.sockets[0]!.opens();
+  await settled();
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  sessionStorage.clear();
+  server = new FakeServer();
+  vi.stubGlobal('fetch', server.fetch);
+  vi.stubGlobal(
+    'WebSocket',
+    class {
+      constructor(url: string) {
+        return server.connect(url);
+      }
+    },
+  );
+});
+
+afterEach(() => {
+  open.close();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe('an open room', () => {
+  it('shows the newest hundred, then older ones, then what comes', async () => {
+    await enter(250);
+    expect(seqs()).toEqual(upTo(250, 151));
+    expect(server.sockets[0]!.url).toContain('since=250&epoch=epoch-1');
+    await open.loadOlder();
+    await open.loadOlder();
+    await open.loadOlder();
+    expect(seqs()).toEqual(upTo(250));
+    expect(open.timeline.reachedStart).toBe(true);
+    server.sockets[0]!.says(message(251));
+    await settled();
+    expect(seqs().at(-1)).toBe(251);
+  });
+
+  it('is whole again after a break, with nothing twice', async () => {
+    await enter(5);
+    server.sockets[0]!.onclose?.({ code: 1001 });
+    server.stored.push(...messages(6, 40));
+    await settled(1000);
+    server.sockets[1]!.opens();
+    server.sockets[1]!.says(message(40));
+    await settled();
+    expect(seqs()).toEqual(upTo(40));
+  });
+
+  it('fetches what is missing when a message comes from beyond a gap', async () => {
+    await enter(5);
+    server.stored.push(...messages(6, 9));
+    server.sockets[0]!.says(message(9));
+    await settled();
+    expect(seqs()).toEqual(upTo(9));
+    expect(server.requests.some((request) => request.includes('after_seq=5'))).toBe(true);
+  });
+
+  it('starts over when the server says that its place is void', async () => {
+    await enter(300);
+    server.epoch = 'epoch-2';
+    server.stored = messages(1, 20);
+    server.sockets[0]!.says({ type: 'resync', head_seq: 20, epoch: 'epoch-2' });
+    server.sockets[0]!.says(message(21));
+    await settled();
+    expect(seqs()).toEqual(upTo(21));
+    server.sockets[0]!.onclose?.({ code: 1001 });
+    await settled(1000);
+    expect(server.sockets[1]!.url).toContain('since=21&epoch=epoch-2');
+  });
+
+  it('starts over when the hello is of another epoch', async () => {
+    await enter(30);
+    server.sockets[0]!.onclose?.({ code: 1001 });
+    server.epoch = 'epoch-2';
+    server.stored = messages(1, 3);
+    await settled(1000);
+    server.sockets[1]!.opens();
+    await settled();
+    expect(seqs()).toEqual(upTo(3));
+  });
+
+  it('says each message once when everything goes well', async () => {
+    await enter(2);
+    open.say('hello', null);
+    expect(visiblePending(open.timeline)).toHaveLength(1);
+    await settled();
+    expect(visiblePending(open.timeline)).toHaveLength(0);
+    expect(seqs()).toEqual(upTo(3));
+    expect(server.stored).toHaveLength(3);
+  });
+
+  it('says each message once when the confirmation is lost with the connection', async () => {
+    await enter(2);
+    open.say('one', null);
+    server.deaf = true;
+    open.say('two', null);
+    // The server did store the second one; only its answer never came.
+    server.store('two', open.timeline.pending.find((pending) => pending.content === 'two')!.client_id);
+    server.sockets[0]!.onclose?.({ code: 1006 });
+    server.deaf = false;
+    await settled(1000);
+    server.sockets[1]!.opens();
+    await settled(20_000);
+    expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one', 'two']);
+    expect(open.timeline.pending).toHaveLength(0);
+    expect(seqs()).toEqual(upTo(4));
+  });
+
+  it('keeps what is said while the server is away, and sends it in order when it is back', async () => {
+    await enter(2);
+    server.sockets[0]!.onclose?.({ code: 1006 });
+    server.away = true;
+    open.say('one', null);
+    open.say('two', null);
+    await settled(5000);
+    expect(visiblePending(open.timeline).map((pending) => pending.state)).toEqual(['sending', 'sending']);
+    server.away = false;
+    await settled(20_000);
+    server.sockets.at(-1)!.opens();
+    await settled();
+    expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one', 'two']);
+    expect(open.timeline.pending).toHaveLength(0);
+  });
+
+  it('sends an unconfirmed message once more after the page was loaded again, under its old id', async () => {
+    await enter(2);
+    server.deaf = true;
+    open.say('one', null);
+    server.store('one', open.timeline.pending[0]!.client_id);
+    open.close();
+    server.deaf = false;
+    open = new OpenRoom('room-1', me, undefined);
+    await open.open();
+    server.sockets.at(-1)!.opens();
+    await settled();
+    expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one']);
+    expect(open.timeline.pending).toHaveLength(0);
+    expect(seqs()).toEqual(upTo(3));
+  });
+
+  it('takes ten thousand messages of a catch-up in a few steps', async () => {
+    await enter(1);
+    let changes = 0;
+    const arrive = vi.fn(() => (changes += 1));
+    open.onarrive = arrive;
+    for (const one of messages(2, 10_001)) server.sockets[0]!.says(one);
+    await settled();
+    expect(seqs()).toEqual(upTo(10_001));
+    expect(changes).toBe(1);
+  });
+});

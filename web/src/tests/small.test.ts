@@ -1,0 +1,155 @@
+// The small pure parts: waits, names, storage, drafts, marks, rows, presence, addresses.
+
+import { describe, expect, it } from 'vitest';
+import { backoff } from '../lib/backoff';
+import { readDraft, writeDraft } from '../lib/drafts';
+import { count, dayName, initials, TINTS, tintOf, wait } from '../lib/format';
+import { makeHandle, suggestHandle } from '../lib/handle';
+import { apply } from '../lib/presence';
+import { baseline, isMarks, isUnread, markRead } from '../lib/readmarks';
+import { parse, safeNext } from '../lib/router.svelte';
+import { makeRows } from '../lib/rows';
+import { guarded, readJson } from '../lib/storage';
+import { memory, message, room } from './make';
+
+describe('the wait before trying again', () => {
+  it('doubles up to a cap and is spread by chance', () => {
+    expect([0, 1, 2, 3].map((attempt) => backoff(attempt, () => 1))).toEqual([500, 1000, 2000, 4000]);
+    expect(backoff(0, () => 0)).toBe(250);
+    expect(backoff(1000, () => 1)).toBe(20_000);
+  });
+});
+
+describe('names', () => {
+  it('makes a friendly one from chance', () => {
+    expect(makeHandle(() => 0)).toBe('amber-badger');
+    expect(makeHandle(() => 0.999_999)).toBe('wise-wren');
+    expect(makeHandle(() => 1)).toBe('wise-wren');
+  });
+
+  it('suggests one close to a taken one, within the limit', () => {
+    expect(suggestHandle('anna', () => 0)).toBe('anna-10');
+    expect(suggestHandle('anna-10', () => 0.5)).toBe('anna-55');
+    expect([...suggestHandle('é'.repeat(64), () => 0)]).toHaveLength(64);
+  });
+
+  it('have initials and one tint each', () => {
+    expect(['Anna', 'calm-otter', 'Jon K. Haugen', '-', '李 明'].map(initials)).toEqual(['A', 'CO', 'JH', '-', '李明']);
+    expect(tintOf('Anna')).toBe(tintOf('anna'));
+    expect(new Set(Array.from({ length: 200 }, (_, index) => tintOf(`agent-${index}`))).size).toBe(TINTS);
+  });
+});
+
+describe('storage', () => {
+  it('that throws keeps nothing and fails nothing', () => {
+    const broken = guarded(() => {
+      throw new Error('forbidden');
+    });
+    broken.set('a', 'b');
+    broken.remove('a');
+    expect(broken.get('a')).toBeNull();
+  });
+
+  it('gives the fallback for what is not what it should be', () => {
+    const storage = memory();
+    storage.set('marks', '{"room-1": "three"}');
+    expect(readJson(storage, 'marks', isMarks, {})).toEqual({});
+    storage.set('marks', 'not json');
+    expect(readJson(storage, 'marks', isMarks, {})).toEqual({});
+    storage.set('marks', '{"room-1": 3}');
+    expect(readJson(storage, 'marks', isMarks, {})).toEqual({ 'room-1': 3 });
+  });
+});
+
+describe('drafts', () => {
+  it('are kept for each room, and blank ones are not', () => {
+    const storage = memory();
+    writeDraft(storage, 'room-1', 'half a sent');
+    writeDraft(storage, 'room-2', 'another');
+    expect(readDraft(storage, 'room-1')).toBe('half a sent');
+    writeDraft(storage, 'room-1', ' \n');
+    expect(readDraft(storage, 'room-1')).toBe('');
+    expect(readDraft(storage, 'room-2')).toBe('another');
+  });
+});
+
+describe('unread marks', () => {
+  it('take the first list of rooms as read, and later rooms as new', () => {
+    const first = baseline({}, [room({ head_seq: 5 })], true);
+    expect(isUnread(first, room({ head_seq: 5 }))).toBe(false);
+    expect(isUnread(first, room({ head_seq: 6 }))).toBe(true);
+    expect(isUnread(baseline(first, [room(), room({ id: 'room-2' })], false), room({ id: 'room-2', head_seq: 1 }))).toBe(true);
+    expect(baseline(first, [], false)).toEqual({});
+  });
+
+  it('never go back', () => {
+    expect(markRead({ a: 5 }, 'a', 3)).toEqual({ a: 5 });
+    expect(markRead({ a: 5 }, 'a', 7)).toEqual({ a: 7 });
+  });
+});
+
+describe('rows', () => {
+  it('group one speaker, and start again after a pause, a reply or another day', () => {
+    const at = (iso: string) => ({ created_at: iso });
+    const rows = makeRows(
+      null,
+      [
+        message(1, at('2026-02-07T12:00:00Z')),
+        message(2, at('2026-02-07T12:01:00Z')),
+        message(3, { ...at('2026-02-07T12:02:00Z'), reply_to: 'message-1' }),
+        message(4, at('2026-02-07T12:20:00Z')),
+        message(5, { ...at('2026-02-07T12:20:30Z'), user: 'user-bot', sender: 'bot', sender_type: 'agent' }),
+        message(6, at('2026-02-09T12:00:00Z')),
+      ],
+      {},
+      [],
+    );
+    expect(rows.map((row) => row.head)).toEqual([true, false, true, true, true, true]);
+    expect(rows.map((row) => row.day !== null)).toEqual([true, false, false, false, false, true]);
+  });
+
+  it('keep the key under which an own message was first shown', () => {
+    expect(makeRows(null, [message(1)], { 'message-1': 'c1' }, [])[0]?.key).toBe('c1');
+  });
+});
+
+describe('presence', () => {
+  it('follows what happens', () => {
+    const join = { type: 'presence', event: 'join', user: 'u', name: 'Anna', kind: 'human', status: 'online' } as const;
+    const here = apply([], join, 'now');
+    expect(here).toEqual([{ user: 'u', name: 'Anna', kind: 'human', status: 'online', since: 'now' }]);
+    const away = apply(here, { ...join, event: 'status', status: 'away' }, 'later');
+    expect(away).toEqual([{ ...here[0], status: 'away' }]);
+    expect(apply(away, join, 'later')).toHaveLength(1);
+    expect(apply(away, { ...join, event: 'leave' }, 'later')).toEqual([]);
+  });
+});
+
+describe('addresses', () => {
+  it('name pages, rooms and invites', () => {
+    expect(parse('/', '', '')).toEqual({ page: 'chat', room: null });
+    expect(parse('/r/0190-a', '', '')).toEqual({ page: 'chat', room: '0190-a' });
+    expect(parse('/key', '?next=/r/1', '')).toEqual({ page: 'key', next: '/r/1' });
+    expect(parse('/', '', '#invite=abc_-1')).toEqual({ page: 'join', by: 'invite', token: 'abc_-1' });
+    expect(parse('/', '', '#owner=abc')).toEqual({ page: 'join', by: 'owner', token: 'abc' });
+    expect(parse('/docs', '', '#get-room')).toEqual({ page: 'docs' });
+  });
+
+  it('never lead away from this site', () => {
+    for (const next of ['https://example.org', '//example.org', '/\\example.org', 'javascript:alert(1)', null, '', '/key?next=/key']) {
+      expect(safeNext(next)).toBe('/');
+    }
+    expect(safeNext('/r/1')).toBe('/r/1');
+  });
+});
+
+describe('what a person reads', () => {
+  it('is short and right', () => {
+    const now = new Date(2026, 1, 7, 9);
+    expect(dayName('2026-02-07', now)).toBe('Today');
+    expect(dayName('2026-02-06', now)).toBe('Yesterday');
+    expect(dayName('2025-02-06', now)).toContain('2025');
+    expect([count(1, 'message'), count(2, 'message')]).toEqual(['1 message', '2 messages']);
+    expect([wait(900), wait(61_000), wait(3_000_000), wait(9_000_000)]).toEqual(['1 s', '61 s', '50 min', '3 h']);
+  });
+});

@@ -239,19 +239,24 @@ impl App {
         if query.wait.is_zero() {
             return self.page(access, query, self.start_of(access, query).await?).await;
         }
+        let place = (access.address(), Standing::Unseen, access.is_foreign());
         let connection = self.hub().connect(member.map(Member::credential), WAITER_BYTES);
         connection.outbox().set_lossy(true);
-        let _subscription =
-            connection.subscribe(access.address(), Standing::Unseen, access.is_foreign(), self.clock().now());
-        self.confirm(member).await?;
+        let _subscription = self.listen(member, &connection, place).await?;
+        // What ended before is noticed here, and from here on by the hub.
+        let access = &self.room(member, access.room.id).await?;
         let mut from = match query.from {
-            None => From::AfterSeq(self.head(access).await?.0),
+            None => From::AfterSeq(access.room.head_seq),
             Some(_) => self.start_of(access, query).await?,
         };
         let deadline = tokio::time::sleep(query.wait);
         tokio::pin!(deadline);
         loop {
-            let page = self.page(access, query, from).await?;
+            let page = match self.page(access, query, from).await {
+                // A tenant that is deleted takes its rooms along; whose credential ended is told that first.
+                Err(Error::RoomNotFound) => return Err(self.confirm(member).await.err().unwrap_or(Error::RoomNotFound)),
+                page => page?,
+            };
             if !page.messages.is_empty() || matches!(from, From::BeforeSeq(_)) {
                 return Ok(page);
             }
@@ -261,11 +266,14 @@ impl App {
             }
             from = From::AfterSeq(page.head_seq);
             tokio::select! {
+                biased;
                 () = &mut deadline => return Ok(page),
                 () = self.tasks().stopping() => return Ok(page),
                 () = connection.outbox().wait() => {}
             }
             if let Drained::Closed(reason) = connection.outbox().drain() {
+                // The room itself says best why it is closed to this caller.
+                self.room(member, access.room.id).await?;
                 return Err(Error::from_close(reason));
             }
         }
@@ -305,6 +313,8 @@ impl App {
     /// Reads on from behind `after`, skipping what the filter leaves out.
     async fn page_on(&self, access: &RoomAccess, query: &HistoryQuery, after: u64) -> Result<HistoryPage, Error> {
         let limit = query.limit as usize;
+        // The head comes first: up to it everything is looked at, so that a caller may go on from there.
+        let (head_seq, epoch) = self.head(access).await?;
         let (mut messages, mut position, mut scanned) = (Vec::new(), after.max(access.floor), 0);
         let more = loop {
             let ask = if query.filter.is_active() { MAX_LIMIT } else { query.limit };
@@ -327,8 +337,8 @@ impl App {
                 break false;
             }
         };
-        let (head_seq, epoch) = self.head(access).await?;
         let next = (more && position < head_seq).then_some(position);
+        let head_seq = head_seq.max(position);
         let previous = messages.first().map(|first| first.seq).filter(|seq| *seq > access.floor + 1);
         Ok(HistoryPage { messages, next, previous, head_seq, epoch })
     }

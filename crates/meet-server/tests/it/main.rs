@@ -2,4 +2,8 @@
 
 mod support;
 
+mod credentials;
+mod keys;
+mod origins;
 mod story;
+mod tenants;

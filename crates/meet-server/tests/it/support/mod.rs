@@ -4,11 +4,13 @@ mod caller;
 mod database;
 mod socket;
 mod stream;
+mod visitors;
 
 pub(crate) use caller::{Answer, Caller};
 pub(crate) use database::{Database, databases};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
+pub(crate) use visitors::{eventually, exchange, operations};
 
 use std::{net::SocketAddr, time::Duration};
 

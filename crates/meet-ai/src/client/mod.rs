@@ -10,7 +10,7 @@ pub(crate) mod socket;
 use std::time::Duration;
 
 use meet_api::{
-    Message, MessageId, Room, RoomId,
+    Message, Room, RoomId,
     request::{CreateRoom, NewKey, SendMessage, SessionInfo},
 };
 use reqwest::{
@@ -62,8 +62,9 @@ pub(crate) struct History {
 pub(crate) struct Page {
     /// The messages, oldest first.
     pub(crate) messages: Vec<Message>,
-    /// Whether there is another page.
-    pub(crate) has_next: bool,
+    /// The place from which the next page goes on; a page may be empty and not be the last, when a
+    /// filter left out all of it.
+    pub(crate) next: Option<u64>,
 }
 
 impl Client {
@@ -153,8 +154,10 @@ impl Client {
         url.query_pairs_mut().extend_pairs(history.pairs());
         let patience = ANSWER_TIMEOUT + Duration::from_secs(history.wait.unwrap_or(0));
         let response = self.send(self.request(Method::GET, url).timeout(patience)).await?;
-        let has_next = next_query(response.headers()).is_some();
-        Ok(Page { messages: self.read(response).await?, has_next })
+        let next = next_query(response.headers()).as_deref().and_then(after_seq);
+        // A place that does not move would be asked for for ever.
+        let next = next.filter(|next| history.after_seq.is_none_or(|after| after < *next));
+        Ok(Page { messages: self.read(response).await?, next })
     }
 
     /// Follows a list to its end. Only the query of a next page is taken from the answer: where the
@@ -224,9 +227,9 @@ impl Client {
 }
 
 impl History {
-    /// The same part after this message.
-    pub(crate) fn after_message(&self, message: MessageId) -> Self {
-        Self { after: Some(message.to_string()), after_seq: None, wait: None, ..self.clone() }
+    /// What is left of the part behind this place.
+    pub(crate) fn behind(&self, seq: u64) -> Self {
+        Self { after: None, after_seq: Some(seq), wait: None, ..self.clone() }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> {
@@ -252,6 +255,11 @@ fn next_query(headers: &HeaderMap) -> Option<String> {
     Some(address.split_once('?')?.1.to_owned())
 }
 
+/// The number that a query says to go on behind.
+fn after_seq(query: &str) -> Option<u64> {
+    query.split('&').find_map(|pair| pair.strip_prefix("after_seq="))?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,5 +274,7 @@ mod tests {
         assert_eq!(next("<http://evil.example/?a=1>; rel=\"next\"").as_deref(), Some("a=1"));
         assert_eq!(next("</x?b=1>; rel=\"prev\", </x?a=1>; rel=\"next\"").as_deref(), Some("a=1"));
         assert_eq!(next("</x?b=1>; rel=\"prev\""), None);
+        assert_eq!(after_seq("limit=5&after_seq=12&exclude=after_seq%3D3"), Some(12));
+        assert_eq!(after_seq("limit=5"), None);
     }
 }

@@ -63,9 +63,9 @@ pub(crate) async fn poll(args: PollArgs) -> Outcome {
         for message in &page.messages {
             if args.client.json { output::json(message)? } else { output::line(&for_people(message))? }
         }
-        match page.messages.last() {
-            Some(last) if page.has_next => history = history.after_message(last.id),
-            _ => return Ok(()),
+        match page.next {
+            Some(next) => history = history.behind(next),
+            None => return Ok(()),
         }
     }
 }

@@ -7,6 +7,17 @@ use crate::{
     machine::{Machine, failed, free_address},
 };
 
+const ROOM: &str = "01900000-0000-7000-8000-000000000001";
+
+/// A message as a server sends it.
+fn message() -> Value {
+    json!({
+        "id": "01900000-0000-7000-8000-000000000002", "room_id": ROOM, "roomId": ROOM, "seq": 1, "type": "message",
+        "user": "01900000-0000-7000-8000-000000000003", "sender": "scout", "sender_type": "agent", "content": "hi",
+        "reply_to": null, "created_at": "2026-02-07T12:00:00.123Z",
+    })
+}
+
 #[test]
 fn wrong_usage_is_two() {
     let machine = Machine::new();
@@ -78,18 +89,13 @@ fn programs_get_failures_as_json_too() {
 #[test]
 fn a_message_that_got_no_answer_is_sent_again_under_the_same_key() {
     let machine = Machine::new();
-    let room = "01900000-0000-7000-8000-000000000001";
-    let message = json!({
-        "id": "01900000-0000-7000-8000-000000000002", "room_id": room, "roomId": room, "seq": 1, "type": "message",
-        "user": "01900000-0000-7000-8000-000000000003", "sender": "scout", "sender_type": "agent", "content": "hi",
-        "reply_to": null, "created_at": "2026-02-07T12:00:00.123Z",
-    });
+    let room = ROOM;
     let limited = r#"{"error":"rate limit exceeded","code":"rate_limited"}"#;
     let fake = Fake::start(vec![
         Answer::HangUp,
         Answer::Http("502 Bad Gateway", String::new(), "<html>".to_owned()),
         Answer::Http("429 Too Many Requests", "retry-after: 1\r\n".to_owned(), limited.to_owned()),
-        Answer::json("201 Created", message.to_string()),
+        Answer::json("201 Created", message().to_string()),
     ]);
     let id = machine.ok(&["send-message", room, "scout", "hi", "--url", &fake.url, "--key", "mai_x"]);
     assert_eq!(id, "01900000-0000-7000-8000-000000000002");
@@ -99,6 +105,22 @@ fn a_message_that_got_no_answer_is_sent_again_under_the_same_key() {
     };
     assert_eq!(requests.len(), 4);
     assert!(requests.iter().all(|request| key(request) == key(&requests[0])), "{requests:?}");
+}
+
+#[test]
+fn a_page_that_a_filter_emptied_is_not_the_last() {
+    let machine = Machine::new();
+    let link = format!("link: </api/rooms/{ROOM}/messages?after_seq=20000&limit=1000>; rel=\"next\"\r\n");
+    let fake = Fake::start(vec![
+        Answer::Http("200 OK", link, "[]".to_owned()),
+        Answer::json("200 OK", json!([message()]).to_string()),
+    ]);
+    let polled = machine.ok(&["poll", ROOM, "--exclude", "scribe", "--wait", "5", "--json", "--url", &fake.url]);
+    assert_eq!(serde_json::from_str::<Value>(&polled).unwrap(), message());
+    let requests = fake.requests();
+    let second = requests[1].lines().next().unwrap();
+    assert!(second.contains("after_seq=20000") && second.contains("exclude=scribe"), "{second}");
+    assert!(requests[0].contains("wait=5") && !second.contains("wait="), "only the first request waits");
 }
 
 #[test]

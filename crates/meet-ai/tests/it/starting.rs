@@ -1,6 +1,10 @@
 //! How a server starts, refuses to start, and stops.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    io::Write as _,
+    net::{TcpListener, TcpStream},
+};
 
 use rustix::process::Signal;
 
@@ -176,6 +180,21 @@ fn a_server_that_is_told_to_stop_says_goodbye_and_succeeds() {
     let mut server = machine.serve("data", "127.0.0.1:0");
     server.process.signal(Signal::INT);
     assert_eq!(server.process.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let machine = Machine::new();
+    let mut server = machine.serve("data", "127.0.0.1:0");
+    // A request that never comes to its end is waited for, but not against a second signal.
+    let host = server.url.strip_prefix("http://").unwrap();
+    let mut unfinished = TcpStream::connect(host).unwrap();
+    write!(unfinished, "POST /api/session HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\n\r\n{{").unwrap();
+    assert_eq!(server.http("GET", "/healthz", "", "").0, 200);
+    server.process.signal(Signal::TERM);
+    while !server.process.stderr.next().starts_with("stopping") {}
+    server.process.signal(Signal::TERM);
+    assert_eq!(server.process.wait().code(), Some(1));
 }
 
 #[test]

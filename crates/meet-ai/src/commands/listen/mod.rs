@@ -181,13 +181,12 @@ impl Listener {
                 Ok(page) => page,
                 Err(error) => return Ok(Some(error)),
             };
-            let is_last = !page.has_next || page.messages.is_empty();
             for message in page.messages {
                 self.pass_on(message).await?;
             }
-            if is_last {
-                // All of these were asked for after the head was known: what is missing was filtered.
-                self.feed.advance(head);
+            // All pages were asked for after the head was known: what is missing up to it was filtered.
+            self.feed.advance(page.next.unwrap_or(head));
+            if page.next.is_none() {
                 return Ok(None);
             }
         }

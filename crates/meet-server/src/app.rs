@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     hub::{Address, Channel, Hub, Publication},
     limits::{Slots, Windows},
+    sweep::Sweeper,
     tasks::Tasks,
     welcome,
 };
@@ -42,6 +43,7 @@ struct Runtime {
     tasks: Tasks,
     remembered: Remembered,
     purge: Notify,
+    sweeper: Sweeper,
     site: Site,
     max_sockets: usize,
     appending: AbortHandle,
@@ -116,7 +118,7 @@ impl App {
         let site = Site::new(&config, bound);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
-        let (hub, tasks) = (Hub::default(), Tasks::default());
+        let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(clock.now()));
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
         let appending = tasks.run(append).abort_handle();
@@ -127,6 +129,7 @@ impl App {
                 tasks,
                 remembered: Remembered::default(),
                 purge: Notify::new(),
+                sweeper,
                 site,
                 max_sockets,
                 appending,
@@ -139,6 +142,7 @@ impl App {
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
         app.tasks().spawn_until_stop(app.clone().purge());
+        app.tasks().spawn_until_stop(app.clone().keep_sweeping());
         Ok(Started { app, first })
     }
 
@@ -228,12 +232,17 @@ impl App {
         self.store().close().await;
     }
 
+    /// What remembers which ends were noticed.
+    pub(crate) fn sweeper(&self) -> &Sweeper {
+        &self.0.runtime.sweeper
+    }
+
     /// Has what was marked purged soon.
     pub(crate) fn wake_purger(&self) {
         self.0.runtime.purge.notify_one();
     }
 
-    /// Deletes what was marked, in slices, and ends the connections to rooms whose time is over.
+    /// Deletes what was marked, in slices.
     async fn purge(self) {
         loop {
             match self.purge_once().await {

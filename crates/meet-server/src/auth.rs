@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use meet_api::{Kind, Role, RoomId, SessionId, TenantId, User, UserId};
+use meet_api::{Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId};
 use meet_store::{Digest, Session, Tenant, TenantKind};
 
 use crate::{
     app::App,
     error::Error,
-    hub::CredentialRef,
+    hub::{Address, Connection, CredentialRef, Standing, Subscription},
     secret::{self, KEY_PREFIX, SESSION_PREFIX},
 };
 
@@ -63,6 +63,8 @@ pub struct Member {
     pub who: Who,
     /// The session; `None` for a bare key.
     pub session: Option<SessionId>,
+    /// When the session ends by itself; `None` for a bare key.
+    pub expires_at: Option<Timestamp>,
     /// The digest of the credential, by which it can be asked for again.
     digest: Digest,
     /// How many credentials had ended when this one was found to be valid.
@@ -79,6 +81,7 @@ impl Member {
             rooms: None,
             who: Who::Key,
             session: None,
+            expires_at: None,
             digest,
             revision: 0,
         }
@@ -94,6 +97,7 @@ impl Member {
             rooms: session.rooms.as_deref().map(Arc::from),
             who: Who::User(session.user.clone()),
             session: Some(session.id),
+            expires_at: Some(session.expires_at),
             digest,
             revision: 0,
         }
@@ -119,7 +123,7 @@ impl Member {
 
     /// What a connection of this member ends with.
     pub fn credential(&self) -> CredentialRef {
-        CredentialRef { tenant: self.tenant, session: self.session }
+        CredentialRef { tenant: self.tenant, session: self.session, expires_at: self.expires_at }
     }
 
     /// The member as an owner of its tenant.
@@ -266,8 +270,26 @@ impl App {
         Ok(session.map(|session| Member::of_session(&session, digest)))
     }
 
-    /// Asks again, after a connection was registered: a credential that ended between its check and the registration
-    /// would otherwise keep the connection for good.
+    /// Has a connection of this caller listen. Then it asks for the credential again: what ended
+    /// between its check and the registration would otherwise keep the connection for good.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when the credential has ended, [`Error::Unavailable`] when the server stops.
+    pub(crate) async fn listen(
+        &self,
+        member: Option<&Member>,
+        connection: &Connection,
+        (address, standing, foreign): (Address, Standing, bool),
+    ) -> Result<Subscription, Error> {
+        let subscription = connection.subscribe(address, standing, foreign, self.clock().now());
+        if self.tasks().is_stopping() {
+            return Err(Error::Unavailable("the server is stopping"));
+        }
+        self.confirm(member).await?;
+        Ok(subscription)
+    }
+
+    /// Asks for a caller's credential again.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] when it has ended.

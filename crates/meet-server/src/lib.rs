@@ -30,6 +30,7 @@ pub mod people;
 pub mod rooms;
 mod secret;
 mod serve;
+mod sweep;
 mod tasks;
 mod telemetry;
 mod web;

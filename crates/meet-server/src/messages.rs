@@ -14,7 +14,7 @@ use crate::{
     app::App,
     auth::{Member, Who},
     error::{Error, Window},
-    hub::{Drained, Standing},
+    hub::{CloseReason, Drained, Standing},
     limits::{Bucket, Subject},
     mention,
     rooms::{RoomAccess, RoomWriter},
@@ -272,8 +272,10 @@ impl App {
                 () = connection.outbox().wait() => {}
             }
             if let Drained::Closed(reason) = connection.outbox().drain() {
-                // The room itself says best why it is closed to this caller.
-                self.room(member, access.room.id).await?;
+                if reason == CloseReason::RoomGone {
+                    // The room itself says best why it is closed to this caller.
+                    self.room(member, access.room.id).await?;
+                }
                 return Err(Error::from_close(reason));
             }
         }

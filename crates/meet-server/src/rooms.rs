@@ -253,12 +253,8 @@ impl App {
         if stored.room.visibility == Visibility::Private {
             self.hub().close_channel(access.address(), CloseReason::RoomGone, true);
         }
-        if stored.room.expires_at.is_some() {
-            self.wake_purger();
-        }
-        let room = self.with_online(tenant, stored.room);
-        self.publish_lobby(tenant, LobbyEvent::RoomUpdated(room.clone()));
-        Ok(room)
+        self.hub().mark_changed(access.address());
+        Ok(self.with_online(tenant, stored.room))
     }
 
     /// Deletes a room: gone at once for everyone, its data is purged in slices.
@@ -282,22 +278,23 @@ impl App {
         self.hub().publish(Address::org(tenant), &Publication::lobby(Channel::Org, event).into());
     }
 
-    /// Tells lobbies of rooms whose head or people changed, each at most once a second.
+    /// Tells lobbies of rooms that changed, or whose head or people did, each at most once a second.
     pub(crate) async fn tell_lobbies(self) {
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
             for (tenant, id) in self.hub().changed_rooms().await {
+                let now = self.clock().now();
                 match self.store().room(tenant, id).await {
-                    Ok(Some(stored)) => {
+                    Ok(Some(stored)) if stored.room.expires_at.is_none_or(|end| end > now) => {
                         let room = self.with_online(tenant, stored.room);
                         self.publish_lobby(tenant, LobbyEvent::RoomUpdated(room));
                     }
-                    Ok(None) => {}
+                    Ok(_) => {}
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "a lobby was not told of a room");
                     }
                 }
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 

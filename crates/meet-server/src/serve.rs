@@ -18,6 +18,9 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// What the kernel may hold for a reader that does not read; without a bound it takes megabytes.
 const SEND_BUFFER: usize = 128 * 1024;
+/// How long a peer may take nothing of what is sent to it before the system ends the connection, whatever it carries.
+#[cfg(target_os = "linux")]
+const WRITE_PATIENCE: Duration = Duration::from_secs(90);
 /// How much of a request's head is read.
 const HEAD_BYTES: usize = 32 * 1024;
 /// How long to rest when the system gives no more descriptors.
@@ -93,6 +96,8 @@ async fn connection(app: App, router: Router, stream: TcpStream, peer: SocketAdd
     let socket = socket2::SockRef::from(&stream);
     // What the system refuses here only costs comfort.
     let _ = (stream.set_nodelay(true), socket.set_send_buffer_size(SEND_BUFFER));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(WRITE_PATIENCE));
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut router = router.clone();

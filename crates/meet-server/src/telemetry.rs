@@ -20,8 +20,11 @@ pub(crate) fn install() {
 
 /// The metrics as Prometheus reads them.
 pub(crate) fn render(app: &App) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "no server holds 2^52 connections")]
-    metrics::gauge!("meet_connections").set(app.hub().connections() as f64);
+    #[expect(clippy::cast_precision_loss, reason = "no server holds 2^52 connections, or bytes")]
+    {
+        metrics::gauge!("meet_connections").set(app.hub().connections() as f64);
+        metrics::gauge!("meet_queued_bytes").set(app.hub().queued_bytes() as f64);
+    }
     match RECORDER.get() {
         Some(Some(handle)) => {
             handle.run_upkeep();

@@ -306,6 +306,26 @@ impl Store {
         .await
     }
 
+    /// Everyone's rooms whose time ended after `from` and until `until`, by id, after the given one.
+    pub async fn expired_rooms(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<RoomId>,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, RoomId)>, StoreError> {
+        const SQL: &str = "SELECT key_id, id FROM rooms WHERE expires_at > $1 AND expires_at <= $2 AND id > $3 \
+                           AND deleted_at IS NULL ORDER BY id LIMIT $4";
+        self.read((from, until, after, limit), |conn, (from, until, after, limit)| {
+            async move {
+                let after = after.map_or_else(String::new, |id| id.to_string());
+                conn.rows(SQL, &params![from, until, &after, limit], |row| Ok((row.id(0)?, row.id(1)?))).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
     /// Changes a room; `None` when the tenant has no such room.
     pub async fn update_room(
         &self,

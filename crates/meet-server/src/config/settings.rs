@@ -202,6 +202,10 @@ pub(super) fn show(config: &Config) -> String {
         }
         let _ = match (setting.show)(config) {
             Some(value) => writeln!(text, "{key} = {value}"),
+            None if key == "signup" => {
+                let decided = if config.signup_is_open() { "open" } else { "closed" };
+                writeln!(text, "# {key} is not set, and by the public URL it is {decided}")
+            }
             None => writeln!(text, "# {key} is not set"),
         };
     }

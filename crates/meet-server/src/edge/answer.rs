@@ -63,6 +63,9 @@ pub(crate) fn error_answer(code: ErrorCode, sentence: &str) -> Response {
     if matches!(code, ErrorCode::Unavailable | ErrorCode::RateLimited) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS.into());
     }
+    if code == ErrorCode::UpgradeRequired {
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
     response
 }
 

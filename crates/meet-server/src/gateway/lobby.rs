@@ -3,48 +3,49 @@
 use meet_api::frame::LobbyEvent;
 
 use crate::{
-    app::App,
     auth::Member,
-    hub::{Address, Body, Drained, Encoding, Publication, Standing},
+    hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Subscription},
     limits::Slot,
 };
 
-use super::transport::Transport;
+use super::transport::{Transport, WRITE_PATIENCE};
 
 /// What may wait for one reader before it is too slow.
-const OUTBOX_BYTES: usize = 256 * 1024;
+pub(super) const OUTBOX_BYTES: usize = 256 * 1024;
 
 /// Serves a lobby stream until it ends.
-pub(super) async fn run(app: App, member: Member, mut transport: Transport, slot: Slot) {
-    let connection = app.hub().connect(Some(member.credential()), OUTBOX_BYTES);
-    let subscription = connection.subscribe(Address::org(member.tenant), Standing::Unseen, false, app.clock().now());
+pub(super) async fn run(
+    member: Member,
+    mut transport: Transport,
+    (connection, subscription): (Connection, Subscription),
+    slot: Slot,
+) {
     let outbox = std::sync::Arc::clone(connection.outbox());
-    if app.confirm(Some(&member)).await.is_err() {
-        return;
-    }
     let mut batch = vec![bytes::Bytes::from_static(b":\n\n")];
-    loop {
+    let reason = loop {
         match outbox.drain() {
-            Drained::Closed(_) => break,
+            Drained::Closed(reason) => break Some(reason),
             Drained::Publications(publications) => {
                 let wanted = publications.iter().filter(|publication| is_for(&member, publication));
                 batch.extend(wanted.map(|publication| publication.encoded(Encoding::Sse)));
             }
         }
-        let sent = tokio::select! {
+        tokio::select! {
             biased;
-            sent = transport.send_batch(&mut batch) => sent.is_ok(),
-            _ = outbox.wait_closed() => false,
-        };
-        if !sent {
-            break;
+            sent = transport.send_batch(&mut batch) => if sent.is_err() { break None },
+            reason = outbox.wait_closed() => break Some(reason),
+            () = tokio::time::sleep(WRITE_PATIENCE) => break Some(CloseReason::TooSlow),
         }
         tokio::select! {
             () = outbox.wait() => {}
-            incoming = transport.recv() => if incoming.is_err() { break },
+            incoming = transport.recv() => if incoming.is_err() { break None },
         }
+    };
+    drop((subscription, connection));
+    if let Some(reason) = reason {
+        transport.close(reason).await;
     }
-    drop((subscription, connection, slot));
+    drop(slot);
 }
 
 /// A guest hears only of its own rooms.

@@ -27,7 +27,7 @@ use crate::{
     auth::{Member, Who},
     edge::{ClientIp, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, error_answer},
     error::Error,
-    hub::{Encoding, Standing},
+    hub::{Address, Encoding, Standing},
     limits::{Slot, SlotCaps},
     rooms::RoomAccess,
 };
@@ -118,11 +118,9 @@ async fn room_events(
         Some(seq) => Some(seq),
         None => query.number("since")?,
     };
-    let since = match seq {
-        Some(seq) => Since { seq, epoch: query.name("epoch")? },
-        None => Since { seq: app.head(&access).await?.0, epoch: None },
-    };
-    let reader = reader(&app, caller, access, &query, Some(since), ip, Encoding::Sse).await?;
+    let since = seq.map(|seq| query.name("epoch").map(|epoch| Since { seq, epoch })).transpose()?;
+    let mut reader = reader(&app, caller, access, &query, since, ip, Encoding::Sse).await?;
+    reader.since.get_or_insert(Since { seq: reader.access.room.head_seq, epoch: None });
     let (transport, response) = Transport::sse(app.clock().clone());
     let tasks = app.tasks().clone();
     tasks.spawn(reader.run(app, transport));
@@ -145,13 +143,17 @@ async fn lobby_events(
 ) -> Result<Response, Refusal> {
     let member = caller.ok_or(Error::MissingKey)?;
     let slot = app.take_slot(Some(&member), member.user(), ip)?;
+    let place = (Address::org(member.tenant), Standing::Unseen, false);
+    let connection = app.hub().connect(Some(member.credential()), lobby::OUTBOX_BYTES);
+    let subscription = app.listen(Some(&member), &connection, place).await?;
     let (transport, response) = Transport::sse(app.clock().clone());
     let tasks = app.tasks().clone();
-    tasks.spawn(lobby::run(app, member, transport, slot));
+    tasks.spawn(lobby::run(member, transport, (connection, subscription), slot));
     Ok(response)
 }
 
-/// Puts a reader together; everything that can be refused is refused here.
+/// Puts a reader together and has it listen; everything that can be refused is refused here. What is published from
+/// before the answer on reaches the reader.
 async fn reader(
     app: &App,
     caller: Option<Member>,
@@ -166,9 +168,14 @@ async fn reader(
         _ => None,
     };
     let filter = app.filter(&access, query.name("exclude")?, query.name("mentions")?).await?;
-    let slot = app.take_slot(caller.as_ref(), user.as_ref(), ip)?;
+    let slot = app.take_slot(caller.as_ref(), user.as_ref().or(caller.as_ref().and_then(Member::user)), ip)?;
     let standing = user.clone().map_or(Standing::Watching, Standing::Present);
-    Ok(RoomReader { member: caller, user, access, since, filter, encoding, standing, slot })
+    let place = (access.address(), standing, access.is_foreign());
+    let connection = app.hub().connect(caller.as_ref().map(Member::credential), room::OUTBOX_BYTES);
+    let subscription = app.listen(caller.as_ref(), &connection, place).await?;
+    // What ended or changed before is noticed here, and from here on by the hub.
+    let access = app.room(caller.as_ref(), access.room.id).await?;
+    Ok(RoomReader { member: caller, user, access, since, filter, encoding, subscription, connection, slot })
 }
 
 /// The user that a connection is shown as: a session's own, or the one that a bare key names.

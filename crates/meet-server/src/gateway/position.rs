@@ -11,8 +11,8 @@ pub(super) const MAX_BEHIND: u64 = 10_000;
 /// A reader's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The last `seq` that was sent or left out; `None` before the first one of a reader without history.
-    at: Option<u64>,
+    /// The last `seq` that was sent or left out, or that lies before what the reader wants.
+    at: u64,
     skipped: u32,
 }
 
@@ -37,14 +37,9 @@ pub(super) enum Start {
 }
 
 impl Position {
-    /// A reader that wants only what comes from now on.
-    pub(super) fn live() -> Self {
-        Self { at: None, skipped: 0 }
-    }
-
-    /// A reader with everything up to `seq`.
+    /// A reader that has or does not want anything up to `seq`.
     pub(super) fn after(seq: u64) -> Self {
-        Self { at: Some(seq), skipped: 0 }
+        Self { at: seq, skipped: 0 }
     }
 
     /// How a reader that has everything up to `since` begins, with the head it meets.
@@ -53,23 +48,22 @@ impl Position {
     }
 
     /// The last `seq` that was sent or left out.
-    pub(super) fn at(&self) -> Option<u64> {
+    pub(super) fn at(&self) -> u64 {
         self.at
     }
 
     /// What to do with the publication at `seq`.
     pub(super) fn step(&self, seq: u64) -> Step {
-        match self.at {
-            None => Step::Take,
-            Some(at) if seq <= at => Step::Drop,
-            Some(at) if seq == at + 1 => Step::Take,
+        match seq.checked_sub(self.at) {
+            None | Some(0) => Step::Drop,
+            Some(1) => Step::Take,
             Some(_) => Step::Fill,
         }
     }
 
     /// Notes that `seq` was sent, or left out by the filter.
     pub(super) fn advance(&mut self, seq: u64, was_sent: bool) {
-        self.at = Some(seq);
+        self.at = seq;
         self.skipped = if was_sent { 0 } else { self.skipped + 1 };
     }
 
@@ -77,7 +71,7 @@ impl Position {
     pub(super) fn report(&mut self, is_due: bool) -> Option<u64> {
         if self.skipped >= MAX_SKIPPED || (is_due && self.skipped > 0) {
             self.skipped = 0;
-            return self.at;
+            return Some(self.at);
         }
         None
     }
@@ -91,7 +85,6 @@ mod tests {
     fn a_reader_takes_the_next_drops_the_old_and_fills_a_gap() {
         let position = Position::after(5);
         assert_eq!([5, 6, 7].map(|seq| position.step(seq)), [Step::Drop, Step::Take, Step::Fill]);
-        assert_eq!(Position::live().step(99), Step::Take);
     }
 
     #[test]

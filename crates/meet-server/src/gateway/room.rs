@@ -8,7 +8,7 @@ use crate::{
     app::App,
     auth::{Member, Who},
     error::Error,
-    hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Standing, json, sse_event},
+    hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Subscription, json, sse_event},
     limits::Slot,
     messages::Filter,
     rooms::RoomAccess,
@@ -16,11 +16,11 @@ use crate::{
 
 use super::{
     position::{Position, Start, Step},
-    transport::{Gone, Incoming, Transport},
+    transport::{Gone, Incoming, Transport, WRITE_PATIENCE},
 };
 
 /// What may wait for one reader before it is too slow.
-const OUTBOX_BYTES: usize = 1024 * 1024;
+pub(super) const OUTBOX_BYTES: usize = 1024 * 1024;
 /// How many messages are read from the store at a time.
 const PAGE: u32 = 500;
 
@@ -33,7 +33,7 @@ pub(super) struct Since {
     pub(super) epoch: Option<String>,
 }
 
-/// A reader whose rights were checked.
+/// A reader whose rights were checked, and which listens already.
 pub(super) struct RoomReader {
     pub(super) member: Option<Member>,
     pub(super) user: Option<User>,
@@ -41,7 +41,8 @@ pub(super) struct RoomReader {
     pub(super) since: Option<Since>,
     pub(super) filter: Filter,
     pub(super) encoding: Encoding,
-    pub(super) standing: Standing,
+    pub(super) subscription: Subscription,
+    pub(super) connection: Connection,
     pub(super) slot: Slot,
 }
 
@@ -77,29 +78,23 @@ impl From<Error> for End {
 impl RoomReader {
     /// Serves the connection until it ends.
     pub(super) async fn run(self, app: App, transport: Transport) {
-        let connection = app.hub().connect(self.member.as_ref().map(Member::credential), OUTBOX_BYTES);
-        let address = self.access.address();
-        let now = app.clock().now();
-        let subscription = connection.subscribe(address, self.standing.clone(), self.access.is_foreign(), now);
         let mut session = Session {
             app,
-            position: Position::live(),
+            position: Position::after(self.access.room.head_seq),
             has_events: self.since.is_some(),
             reader: self,
-            connection,
             transport,
             batch: Vec::new(),
         };
         let end = session.serve().await;
-        drop(subscription);
-        let Session { reader, connection, transport, .. } = session;
-        drop(connection);
+        let Session { reader: Self { subscription, connection, slot, .. }, transport, .. } = session;
+        drop((subscription, connection));
         match end {
             End::Gone => {}
             End::Close(reason) => transport.close(reason).await,
             End::TooLarge => transport.close_too_large().await,
         }
-        drop(reader.slot);
+        drop(slot);
     }
 
     fn encode(&self, message: &Message) -> Bytes {
@@ -151,7 +146,6 @@ impl RoomReader {
 struct Session {
     app: App,
     reader: RoomReader,
-    connection: Connection,
     transport: Transport,
     position: Position,
     has_events: bool,
@@ -167,13 +161,10 @@ impl Session {
     }
 
     async fn serve_until_end(&mut self) -> Result<std::convert::Infallible, End> {
-        // What ended between the checks and the subscription is noticed here, and from here on by the hub.
-        self.app.confirm(self.reader.member.as_ref()).await?;
-        self.reader.access = self.app.room(self.reader.member.as_ref(), self.reader.access.room.id).await?;
         self.greet().await?;
         loop {
             self.deliver().await?;
-            let outbox = std::sync::Arc::clone(self.connection.outbox());
+            let outbox = std::sync::Arc::clone(self.reader.connection.outbox());
             tokio::select! {
                 () = outbox.wait() => {}
                 incoming = self.transport.recv() => self.receive(incoming?).await?,
@@ -184,17 +175,17 @@ impl Session {
     /// Greets a reader that brought a cursor and sends what it missed.
     async fn greet(&mut self) -> Result<(), End> {
         let Some(since) = self.reader.since.take() else { return Ok(()) };
-        let (head_seq, epoch) = self.app.head(&self.reader.access).await?;
+        let RoomAccess { room, floor, .. } = &self.reader.access;
+        let (room_id, head_seq, epoch, floor) = (room.id, room.head_seq, room.epoch.clone(), *floor);
         let is_same_epoch = since.epoch.is_none_or(|given| given == epoch);
         match Position::start(since.seq, is_same_epoch, head_seq) {
             Start::Resync => {
-                self.position = Position::after(head_seq);
                 self.push(&ServerFrame::Resync { head_seq, epoch });
             }
             Start::Hello => {
-                self.position = Position::after(since.seq.max(self.reader.access.floor.min(head_seq)));
-                self.push(&ServerFrame::Hello { room_id: self.reader.access.room.id, head_seq, epoch });
-                if self.position.at() < Some(head_seq) {
+                self.position = Position::after(since.seq.max(floor.min(head_seq)));
+                self.push(&ServerFrame::Hello { room_id, head_seq, epoch });
+                if self.position.at() < head_seq {
                     self.fill().await?;
                 }
             }
@@ -204,7 +195,7 @@ impl Session {
 
     /// Sends everything that waits in the queue.
     async fn deliver(&mut self) -> Result<(), End> {
-        match self.connection.outbox().drain() {
+        match self.reader.connection.outbox().drain() {
             Drained::Closed(reason) => Err(End::Close(reason)),
             Drained::Publications(publications) => {
                 for publication in publications {
@@ -243,11 +234,11 @@ impl Session {
 
     /// Reads on in the store until its end. Meanwhile the queue may overflow: what it loses is read here.
     async fn fill(&mut self) -> Result<(), End> {
-        let outbox = std::sync::Arc::clone(self.connection.outbox());
+        let outbox = std::sync::Arc::clone(self.reader.connection.outbox());
         outbox.set_lossy(true);
         let mut is_settled = false;
         loop {
-            let after = self.position.at().unwrap_or(0);
+            let after = self.position.at();
             let (tenant, room) = (self.reader.access.tenant, self.reader.access.room.id);
             let page = self.app.store().history(tenant, room, Page::After(after), PAGE).await.map_err(Error::from)?;
             let is_last = page.len() < PAGE as usize;
@@ -282,11 +273,12 @@ impl Session {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let outbox = std::sync::Arc::clone(self.connection.outbox());
+        let outbox = std::sync::Arc::clone(self.reader.connection.outbox());
         tokio::select! {
             biased;
             sent = self.transport.send_batch(&mut self.batch) => Ok(sent?),
             reason = outbox.wait_closed() => Err(End::Close(reason)),
+            () = tokio::time::sleep(WRITE_PATIENCE) => Err(End::Close(CloseReason::TooSlow)),
         }
     }
 

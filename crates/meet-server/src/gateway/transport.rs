@@ -20,6 +20,8 @@ use super::{
 
 /// How long a reader that was too slow has to resume and take its close frame.
 const SLOW_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a reader may take nothing at all of what is written to it.
+pub(super) const WRITE_PATIENCE: Duration = Duration::from_mins(1);
 /// How long any other has to answer it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// How many batches may wait for a stream's connection.

@@ -76,6 +76,8 @@ pub struct CredentialRef {
     pub tenant: TenantId,
     /// The session; `None` for a bare key.
     pub session: Option<SessionId>,
+    /// When the session ends by itself; `None` for a bare key.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The hub; a clone is the same hub.
@@ -148,6 +150,15 @@ impl Hub {
         }
     }
 
+    /// Ends every connection that came in with a session whose time is over.
+    pub fn end_expired(&self, now: Timestamp) {
+        for (credential, outbox) in lock(&self.0.connections).values() {
+            if credential.and_then(|credential| credential.expires_at).is_some_and(|end| end <= now) {
+                outbox.close(CloseReason::CredentialEnded);
+            }
+        }
+    }
+
     /// Ends every connection.
     pub fn close_all(&self, reason: CloseReason) {
         for (_, outbox) in lock(&self.0.connections).values() {
@@ -160,6 +171,11 @@ impl Hub {
         lock(&self.0.connections).len()
     }
 
+    /// How many bytes wait in all queues together. Connections share what they wait for, so it takes less memory.
+    pub fn queued_bytes(&self) -> usize {
+        lock(&self.0.connections).values().map(|(_, outbox)| outbox.bytes()).sum()
+    }
+
     /// Hands a publication to everyone who listens there. Never waits: a full queue closes its connection.
     pub fn publish(&self, address: Address, publication: &Arc<Publication>) {
         if let Some(topic) = self.topic(address) {
@@ -170,8 +186,8 @@ impl Hub {
         }
     }
 
-    /// Notes that a room's head or people changed, for the lobby of its tenant, if anyone is in it.
-    fn mark_changed(&self, address: Address) {
+    /// Notes that a room, its head or its people changed, for the lobby of its tenant, if anyone is in it.
+    pub fn mark_changed(&self, address: Address) {
         let Channel::Chat(room) = address.channel else { return };
         if self.has_subscribers(Address::org(address.tenant)) {
             lock(&self.0.changed).insert((address.tenant, room));
@@ -179,7 +195,7 @@ impl Hub {
         }
     }
 
-    /// Waits for rooms whose head or people changed, and takes them.
+    /// Waits for rooms that changed, and takes them.
     pub async fn changed_rooms(&self) -> HashSet<(TenantId, RoomId)> {
         loop {
             let changed = std::mem::take(&mut *lock(&self.0.changed));
@@ -360,8 +376,8 @@ mod tests {
         let hub = Hub::default();
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
         let session = SessionId::from_uuid(Uuid::from_u128(9));
-        let key = hub.connect(Some(CredentialRef { tenant, session: None }), 1024);
-        let signed_in = hub.connect(Some(CredentialRef { tenant, session: Some(session) }), 1024);
+        let key = hub.connect(Some(CredentialRef { tenant, session: None, expires_at: None }), 1024);
+        let signed_in = hub.connect(Some(CredentialRef { tenant, session: Some(session), expires_at: None }), 1024);
         hub.end_credential(tenant, Some(session));
         assert!(matches!(signed_in.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
         assert!(matches!(key.outbox().drain(), Drained::Publications(_)));

@@ -104,6 +104,11 @@ impl Outbox {
         }
     }
 
+    /// How much waits.
+    pub fn bytes(&self) -> usize {
+        lock(&self.state).bytes
+    }
+
     /// Why the connection is to end, if it is.
     pub fn closed(&self) -> Option<CloseReason> {
         lock(&self.state).closed

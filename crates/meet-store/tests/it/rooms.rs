@@ -16,7 +16,29 @@ crate::on_both!(
     turning_public_shows_what_is_said_from_then_on,
     the_public_list_holds_the_operators_and_the_listed,
     a_deleted_room_is_gone_at_once,
+    rooms_whose_time_ended_in_between_are_found_by_pages,
 );
+
+async fn rooms_whose_time_ended_in_between_are_found_by_pages(world: Arc<World>) {
+    let (owner, other) = (world.owner().await, world.owner().await);
+    let make = async |tenant, expires_at| {
+        let room = world.new_room("short");
+        world.make_room(tenant, meet_store::NewRoom { expires_at, ..room }).await.room.id
+    };
+    let earlier = make(owner.tenant, Some(NOW)).await;
+    let first = make(owner.tenant, Some(NOW.plus(HOUR))).await;
+    let second = make(other.tenant, Some(NOW.plus(HOUR * 2))).await;
+    let deleted = make(owner.tenant, Some(NOW.plus(HOUR))).await;
+    make(owner.tenant, Some(NOW.plus(HOUR * 3))).await;
+    make(owner.tenant, None).await;
+    assert!(world.store.delete_room(owner.tenant, deleted, NOW).await.unwrap());
+    let found = async |from, until, after, limit| world.store.expired_rooms(from, until, after, limit).await.unwrap();
+    let (first, second) = ((owner.tenant, first), (other.tenant, second));
+    assert_eq!(found(NOW, NOW.plus(HOUR * 2), None, 10).await, [first, second]);
+    assert_eq!(found(NOW, NOW.plus(HOUR * 2), None, 1).await, [first]);
+    assert_eq!(found(NOW, NOW.plus(HOUR * 2), Some(first.1), 1).await, [second]);
+    assert_eq!(found(NOW.minus(HOUR), NOW, None, 10).await, [(owner.tenant, earlier)]);
+}
 
 async fn rooms_are_listed_oldest_first_by_pages_until_they_expire(world: Arc<World>) {
     let owner = world.owner().await;

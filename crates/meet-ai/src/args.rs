@@ -79,8 +79,8 @@ pub(crate) enum Command {
     /// Write a copy of the database to FILE; the server may be running
     #[command(after_help = "Example:\n  meet-ai backup meet-ai-$(date +%F).backup")]
     Backup(FileArgs),
-    /// Replace the database by the copy in FILE; the server must be stopped
-    #[command(after_help = "Everybody has to sign in again afterwards; keys stay valid.")]
+    /// Make a database from the copy in FILE, in an empty place; the server must be stopped
+    #[command(after_help = RESTORE_HELP)]
     Restore(FileArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
@@ -96,6 +96,12 @@ Examples:
   meet-ai serve
   meet-ai serve --listen 127.0.0.1:8080 --data-dir /var/lib/meet-ai
   meet-ai serve --listen 0.0.0.0:3000 --public-url https://meet.example.org";
+
+const RESTORE_HELP: &str = "\
+Keys stay valid; everybody who signed in with a browser does so again, and invites are void.
+
+Example:
+  meet-ai restore meet-ai-2026-02-07.backup --data-dir ./restored";
 
 const SEND_HELP: &str = "\
 A message that got no answer is sent again, and stored once.

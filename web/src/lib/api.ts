@@ -1,19 +1,9 @@
-// Every request of the pages, in one place: paths, the credential, and errors as one type.
+// Every request of the pages, in one place: the credential, and errors as one type. Paths, parameters
+// and bodies are checked against the committed OpenAPI document.
 
-import type {
-  ErrorBody,
-  Invite,
-  Message,
-  NewInvite,
-  NewKey,
-  Role,
-  Room,
-  RoomPatch,
-  RoomPresence,
-  SendMessage,
-  SessionInfo,
-  Visibility,
-} from './types';
+import createClient from 'openapi-fetch';
+import type { paths } from './openapi';
+import type { Invite, Message, NewInvite, PresenceMember, Room, RoomPatch, SendMessage, SessionInfo, Visibility } from './types';
 
 /** A refusal of the server, or no answer at all (`status` 0, `code` `offline`). */
 export class ApiError extends Error {
@@ -40,13 +30,8 @@ export interface SignIn {
   name: string;
 }
 
-interface Call {
-  body?: unknown;
-  headers?: Record<string, string>;
-  /** Send this key, or `null` for the cookie alone; the page's own credential when absent. */
-  key?: string | null;
-  signal?: AbortSignal;
-}
+/** The longest page of a list. */
+const PAGE = 1000;
 
 let pageKey: string | null = null;
 
@@ -55,101 +40,105 @@ export function useKey(key: string | null): void {
   pageKey = key;
 }
 
-async function call(method: string, path: string, options: Call = {}): Promise<Response> {
-  const headers: Record<string, string> = { Accept: 'application/json', ...options.headers };
-  const key = options.key === undefined ? pageKey : options.key;
-  if (key !== null) headers.Authorization = `Bearer ${key}`;
-  const request: RequestInit = { method, headers };
-  if (options.signal) request.signal = options.signal;
-  if (options.body !== undefined) {
-    headers['Content-Type'] = 'application/json';
-    request.body = JSON.stringify(options.body);
-  }
-  let response: Response;
-  try {
-    response = await fetch(path, request);
-  } catch (cause) {
-    if (options.signal?.aborted) throw cause;
-    throw new ApiError(0, 'offline', 'The server cannot be reached.');
-  }
-  if (response.ok) return response;
-  throw await refusal(response);
+const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
+const settings = {
+  baseUrl: location.origin,
+  headers: { Accept: 'application/json' },
+  // Looked up for each request, as the browser's own code would.
+  fetch: (request: Request) => fetch(request),
+};
+/** Speaks with the page's key, or the cookie when there is none. */
+const server = createClient<paths>(settings);
+server.use({
+  onRequest({ request }) {
+    if (pageKey !== null) request.headers.set('Authorization', bearer(pageKey).Authorization);
+    return request;
+  },
+});
+/** Speaks with the cookie alone. */
+const keyless = createClient<paths>(settings);
+
+interface Answer {
+  data?: unknown;
+  error?: unknown;
+  response: Response;
 }
 
-async function refusal(response: Response): Promise<ApiError> {
-  let body: Partial<ErrorBody> = {};
+/** The answer of a request as type `T`; its refusal as an error. */
+async function take<T>(request: Promise<Answer>): Promise<T> {
+  let answer: Answer;
   try {
-    body = (await response.json()) as Partial<ErrorBody>;
-  } catch {
-    // Something between the server and the page answered in a form of its own.
+    answer = await request;
+  } catch (cause) {
+    if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
+    throw new ApiError(0, 'offline', 'The server cannot be reached.');
   }
+  if (answer.response.ok) return answer.data as T;
+  throw refusal(answer);
+}
+
+function refusal({ error, response }: Answer): ApiError {
+  // Something between the server and the page may answer in a form of its own.
+  const body = typeof error === 'object' && error !== null ? (error as { error?: unknown; code?: unknown }) : {};
   const after = Number(response.headers.get('Retry-After') ?? '');
   return new ApiError(
     response.status,
-    body.code ?? 'unknown',
-    body.error ?? `The server answered ${response.status}.`,
+    typeof body.code === 'string' ? body.code : 'unknown',
+    typeof body.error === 'string' ? body.error : `The server answered ${response.status}.`,
     Number.isFinite(after) && after > 0 ? after : null,
   );
 }
 
-async function json<T>(method: string, path: string, options?: Call): Promise<T> {
-  return (await (await call(method, path, options)).json()) as T;
-}
-
-function nextPage(response: Response): string | null {
-  const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers.get('Link') ?? '')?.[1];
-  if (!link) return null;
-  const url = new URL(link, location.origin);
-  return url.pathname + url.search;
-}
-
 /** Reads a list to its end, page by page. */
-async function all<T>(path: string, options?: Call): Promise<T[]> {
-  const items: T[] = [];
-  for (let page: string | null = path; page !== null; ) {
-    const response: Response = await call('GET', page, options);
-    items.push(...((await response.json()) as T[]));
-    page = nextPage(response);
+async function all<T extends { id: string }>(page: (query: { limit: number; after?: string }) => Promise<T[]>): Promise<T[]> {
+  const items = await page({ limit: PAGE });
+  for (let last = items; last.length === PAGE; ) {
+    last = await page({ limit: PAGE, after: last.at(-1)!.id });
+    items.push(...last);
   }
   return items;
 }
 
-const room = (id: string) => `/api/rooms/${encodeURIComponent(id)}`;
+const inRoom = (id: string) => ({ path: { id } });
 
 export const api = {
-  createKey: () => json<NewKey>('POST', '/api/keys', { key: null }),
+  createKey: () => take<{ key: string }>(keyless.POST('/api/keys')),
 
-  session: (key?: string | null, signal?: AbortSignal) =>
-    json<SessionInfo>('GET', '/api/session', { ...(key === undefined ? {} : { key }), ...(signal ? { signal } : {}) }),
-  signIn: (body: SignIn) => json<SessionInfo>('POST', '/api/session', { body: { ...body, kind: 'human' }, key: null }),
-  signOut: () => call('DELETE', '/api/session', { key: null }),
+  /** Who the cookie is, or who a key is. */
+  session: (key: string | null) =>
+    take<SessionInfo>(keyless.GET('/api/session', key === null ? {} : { headers: bearer(key) })),
+  signIn: (body: SignIn) => take<SessionInfo>(keyless.POST('/api/session', { body: { ...body, kind: 'human' } })),
+  signOut: () => take<void>(keyless.DELETE('/api/session')),
 
-  rooms: () => all<Room>('/api/rooms?limit=1000'),
-  publicRooms: () => json<Room[]>('GET', '/api/public/rooms'),
-  room: (id: string) => json<Room>('GET', room(id)),
-  createRoom: (name: string, visibility: Visibility) =>
-    json<Room>('POST', '/api/rooms', { body: { name, visibility } }),
-  updateRoom: (id: string, patch: RoomPatch) => json<Room>('PATCH', room(id), { body: patch }),
-  deleteRoom: (id: string) => call('DELETE', room(id)),
-  presence: (id: string) => json<RoomPresence>('GET', `${room(id)}/presence`),
+  rooms: () => all((query) => take<Room[]>(server.GET('/api/rooms', { params: { query } }))),
+  publicRooms: () => take<Room[]>(server.GET('/api/public/rooms')),
+  room: (id: string) => take<Room>(server.GET('/api/rooms/{id}', { params: inRoom(id) })),
+  createRoom: (name: string, visibility: Visibility) => take<Room>(server.POST('/api/rooms', { body: { name, visibility } })),
+  updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body })),
+  deleteRoom: (id: string) => take<void>(server.DELETE('/api/rooms/{id}', { params: inRoom(id) })),
+  presence: (id: string) =>
+    take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 
   before: (id: string, seq: number, limit: number) =>
-    json<Message[]>('GET', `${room(id)}/messages?before_seq=${seq}&limit=${limit}`),
+    take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { before_seq: seq, limit } } })),
   after: (id: string, seq: number, limit: number) =>
-    json<Message[]>('GET', `${room(id)}/messages?after_seq=${seq}&limit=${limit}`),
-  search: (id: string, words: string, limit: number, signal: AbortSignal) =>
-    json<Message[]>('GET', `${room(id)}/search?q=${encodeURIComponent(words)}&limit=${limit}`, { signal }),
+    take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after_seq: seq, limit } } })),
+  search: (id: string, q: string, limit: number, signal: AbortSignal) =>
+    take<Message[]>(server.GET('/api/rooms/{id}/search', { params: { ...inRoom(id), query: { q, limit } }, signal })),
   post: (id: string, clientId: string, body: SendMessage) =>
-    json<Message>('POST', `${room(id)}/messages`, { body, headers: { 'Idempotency-Key': clientId } }),
+    take<Message>(
+      server.POST('/api/rooms/{id}/messages', { params: { ...inRoom(id), header: { 'Idempotency-Key': clientId } }, body }),
+    ),
 
-  createInvite: (id: string, role: Exclude<Role, 'owner'>, expiresIn: number, maxUses: number | null) =>
-    json<NewInvite>('POST', `${room(id)}/invites`, {
-      body: { role, expires_in: expiresIn, ...(maxUses === null ? {} : { max_uses: maxUses }) },
-    }),
-  invites: (id: string) => all<Invite>(`${room(id)}/invites`),
-  revokeInvite: (id: string) => call('DELETE', `/api/invites/${encodeURIComponent(id)}`),
+  createInvite: (id: string, role: 'member' | 'spectator', expiresIn: number, maxUses: number | null) =>
+    take<NewInvite>(
+      server.POST('/api/rooms/{id}/invites', { params: inRoom(id), body: { role, expires_in: expiresIn, max_uses: maxUses } }),
+    ),
+  invites: (id: string) =>
+    all((query) => take<Invite[]>(server.GET('/api/rooms/{id}/invites', { params: { ...inRoom(id), query } }))),
+  revokeInvite: (id: string) => take<void>(server.DELETE('/api/invites/{id}', { params: inRoom(id) })),
 
-  openapi: () => json<unknown>('GET', '/openapi.json'),
+  openapi: () => take<unknown>(keyless.GET('/openapi.json')),
 };
 
 /** An error as one sentence for the person at the page. */

@@ -1,104 +1,31 @@
-// The shapes of the wire, as the pages use them: names and fields are those of the API.
+// The shapes of the wire, by the names that the pages use. Those of requests and answers come from the
+// committed OpenAPI document (`npm run api`); the frames of the room socket are not in it and stand here.
 
-export type Kind = 'human' | 'agent';
-export type Role = 'owner' | 'member' | 'spectator';
-export type Visibility = 'private' | 'public';
-export type Media = 'audio' | 'screenshare';
-export type Status = 'online' | 'away' | 'busy';
+import type { components } from './openapi';
 
-export interface Room {
-  id: string;
-  name: string;
-  visibility: Visibility;
-  media: Media;
-  bot_enabled: boolean;
-  head_seq: number;
-  epoch: string;
-  online: number;
-  created_at: string;
-  expires_at: string | null;
-}
+type Schemas = components['schemas'];
 
-export interface Message {
-  id: string;
-  room_id: string;
-  seq: number;
-  type: 'message';
-  user: string;
-  sender: string;
-  sender_type: Kind;
-  content: string;
-  reply_to: string | null;
-  created_at: string;
-}
+/** An answer: the server writes every field, also those that may be null. */
+type Whole<T> = { [K in keyof T]-?: Exclude<T[K], undefined> };
 
-export interface User {
-  id: string;
-  name: string;
-  kind: Kind;
-}
+export type Kind = Schemas['Kind'];
+export type Role = Schemas['Role'];
+export type Visibility = Schemas['Visibility'];
+export type Status = Schemas['Status'];
 
-export interface SessionInfo {
-  user: User | null;
-  org: string;
-  role: Role;
-  rooms: string[] | null;
-}
+export type Room = Whole<Schemas['Room']>;
+/** `roomId` repeats `room_id` for older clients. */
+export type Message = Omit<Whole<Schemas['Message']>, 'roomId' | 'type'> & { type: 'message' };
+export type User = Whole<Schemas['User']>;
+export type SessionInfo = Omit<Whole<Schemas['SessionInfo']>, 'token'>;
+export type PresenceMember = Whole<Schemas['PresenceMember']>;
+export type Invite = Whole<Schemas['Invite']>;
+export type NewInvite = Whole<Schemas['NewInvite']>;
 
-export interface PresenceMember {
-  user: string;
-  name: string;
-  kind: Kind;
-  status: Status;
-  since: string;
-}
+export type SendMessage = Pick<Schemas['SendMessage'], 'sender' | 'sender_type' | 'reply_to'> & { content: string };
+export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history'>;
 
-export interface RoomPresence {
-  members: PresenceMember[];
-  watching: number;
-}
-
-export interface NewKey {
-  key: string;
-  prefix: string;
-}
-
-export interface NewInvite {
-  id: string;
-  url: string;
-  token: string;
-  role: Role;
-  expires_at: string;
-}
-
-export interface Invite {
-  id: string;
-  role: Role;
-  expires_at: string;
-  max_uses: number | null;
-  uses: number;
-  created_at: string;
-}
-
-export interface SendMessage {
-  content: string;
-  sender?: string;
-  sender_type?: Kind;
-  reply_to?: string;
-}
-
-export interface RoomPatch {
-  name?: string;
-  visibility?: Visibility;
-  history?: 'all';
-}
-
-export interface ErrorBody {
-  error: string;
-  code: string;
-}
-
-// Frames of the room socket. A type that is not listed here is ignored.
+/** A frame from the server. A type that is not listed here is ignored. */
 export type ServerFrame =
   | { type: 'hello'; room_id: string; head_seq: number; epoch: string }
   | { type: 'resync'; head_seq: number; epoch: string }

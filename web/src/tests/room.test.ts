@@ -33,17 +33,16 @@ class FakeServer {
     return this.stored.length;
   }
 
-  fetch = (path: string, init: RequestInit): Promise<Response> => {
-    this.requests.push(`${init.method} ${path}`);
-    if (this.away) return Promise.reject(new TypeError('failed to fetch'));
-    const query = new URL(path, 'http://localhost').searchParams;
+  fetch = async (request: Request): Promise<Response> => {
+    this.requests.push(`${request.method} ${request.url}`);
+    if (this.away) throw new TypeError('failed to fetch');
+    const { pathname, searchParams: query } = new URL(request.url);
     const limit = Number(query.get('limit'));
-    const json = (body: unknown) => Promise.resolve(new Response(JSON.stringify(body)));
-    if (path.includes('/presence')) return json({ members: [], watching: 0 });
-    if (init.method === 'POST') {
-      const headers = init.headers as Record<string, string>;
-      const body = JSON.parse(String(init.body)) as { content: string };
-      return json(this.store(body.content, headers['Idempotency-Key']));
+    const json = (body: unknown) => new Response(JSON.stringify(body));
+    if (pathname.endsWith('/presence')) return json({ members: [], watching: 0 });
+    if (request.method === 'POST') {
+      const body = (await request.json()) as { content: string };
+      return json(this.store(body.content, request.headers.get('Idempotency-Key') ?? undefined));
     }
     if (query.has('before_seq')) {
       const end = Number(query.get('before_seq')) - 1;

@@ -1,7 +1,7 @@
 // The reference page reads a document of the kind that the server writes.
 
 import { describe, expect, it } from 'vitest';
-import { curl, example, groups, outline, typeName, type Document } from '../lib/openapi';
+import { curl, example, groups, outline, typeName, type Document } from '../lib/reference';
 
 const doc: Document = {
   tags: [{ name: 'Rooms' }],

@@ -19,7 +19,7 @@ use crate::{
     Digest, Store, StoreError,
     conn::Conn,
     messages::{message_columns, read_message},
-    search::{term, terms_text},
+    search::{terms, terms_text},
     value::{Param, Row, params},
 };
 
@@ -398,11 +398,8 @@ async fn insert_messages(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)], fac
     }
     let number = |message: &Message| facts.rooms.get(&message.room_id).map_or(0, |room| room.number);
     if !conn.is_sqlite() {
-        let terms = stored.iter().map(|(entry, message)| {
-            let room = number(message);
-            entry.words.iter().map(|word| term(room, word)).collect()
-        });
-        let terms: Vec<Vec<String>> = terms.collect();
+        let terms = stored.iter().map(|(entry, message)| terms(number(message), message.seq, &entry.words));
+        let terms: Vec<_> = terms.collect();
         let sets: Vec<_> =
             stored.iter().zip(&terms).map(|((_, message), terms)| row(message, Param::Words(terms))).collect();
         return conn.execute_many(POSTGRES, &sets).await.map(drop);
@@ -410,7 +407,8 @@ async fn insert_messages(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)], fac
     let newest = conn.one("SELECT COALESCE(MAX(pk), 0) FROM messages", &[], |row| row.int(0)).await?.unwrap_or(0);
     let sets: Vec<_> = stored.iter().zip(newest + 1..).map(|((_, message), pk)| row(message, Param::Int(pk))).collect();
     conn.execute_many(SQLITE, &sets).await?;
-    let terms: Vec<_> = stored.iter().map(|(entry, message)| terms_text(number(message), &entry.words)).collect();
+    let terms = stored.iter().map(|(entry, message)| terms_text(number(message), message.seq, &entry.words));
+    let terms: Vec<_> = terms.collect();
     let sets: Vec<_> = (newest + 1..).zip(&terms).map(|(pk, terms)| params![pk, terms]).collect();
     conn.execute_many(SQLITE_TERMS, &sets).await.map(drop)
 }

@@ -16,7 +16,7 @@ use crate::{
     files,
     postgres::Postgres,
     schema,
-    search::term,
+    search::terms,
     value::{Bind, Param, Row},
     words::words,
 };
@@ -54,9 +54,10 @@ const TABLES: [(&str, &[&str]); 5] = [
     ),
     ("messages", &["id", "room_id", "content", "seq", "user_id", "sender", "sender_type", "reply_to", "created_at"]),
 ];
-/// Where a message's room and content stand in its columns, and a room's id and number in theirs.
+/// Where a message's room, content and seq stand in its columns, and a room's id and number in theirs.
 const ROOM_ID: usize = 1;
 const CONTENT: usize = 2;
+const SEQ: usize = 3;
 const ID: usize = 0;
 const NUMBER: usize = 1;
 
@@ -82,9 +83,10 @@ fn note_number(table: &str, row: &[Value], numbers: &mut Numbers) {
 }
 
 /// The full-text terms of a message.
-fn terms(row: &[Value], numbers: &Numbers) -> Vec<String> {
+fn terms_of(row: &[Value], numbers: &Numbers) -> Vec<String> {
     let number = numbers.get(text(row, ROOM_ID)).copied().unwrap_or(0);
-    words(text(row, CONTENT)).iter().map(|word| term(number, word)).collect()
+    let seq = if let Some(Value::Integer(seq)) = row.get(SEQ) { u64::try_from(*seq).unwrap_or(0) } else { 0 };
+    terms(number, seq, &words(text(row, CONTENT)))
 }
 
 /// A row as parameters, without what stands behind its columns.
@@ -173,7 +175,7 @@ fn write_slice(
         insert.execute(rusqlite::params_from_iter(row))?;
         note_number(table, row, numbers);
         if table == "messages" {
-            index.execute((conn.last_insert_rowid(), terms(row, numbers).join(" ")))?;
+            index.execute((conn.last_insert_rowid(), terms_of(row, numbers).join(" ")))?;
         }
     }
     Ok(())
@@ -258,7 +260,7 @@ async fn insert_slice(
         places(columns.len()),
         columns.len() + 1
     );
-    let terms: Vec<_> = slice.iter().map(|row| terms(row, numbers)).collect();
+    let terms: Vec<_> = slice.iter().map(|row| terms_of(row, numbers)).collect();
     let sets: Vec<_> = slice
         .iter()
         .zip(&terms)

@@ -73,7 +73,10 @@ impl Postgres {
         let mut client = self.pool.get().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;
         transaction.batch_execute(&format!("SET LOCAL statement_timeout = {}", SEARCH_TIME.as_millis())).await?;
-        let result = operation(&mut Conn::Transaction(&transaction), input).await?;
+        // Each statement has that time, and all of them together.
+        let mut target = Conn::Transaction(&transaction);
+        let answered = tokio::time::timeout(SEARCH_TIME, operation(&mut target, input)).await;
+        let result = answered.unwrap_or(Err(StoreError::Interrupted))?;
         transaction.commit().await?;
         Ok(result)
     }

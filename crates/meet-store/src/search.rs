@@ -1,8 +1,8 @@
 //! Full-text search in one room.
 //!
-//! Every indexed term begins with the number of its room, so that a search, that of a prefix too,
-//! never touches a term of another room or tenant: its cost depends on the room alone. The terms
-//! are made by [`crate::words`] on both databases; neither database's own tokeniser decides anything.
+//! Every indexed term begins with the number of its room and of a block of its messages. So a search,
+//! that of a prefix too, never touches a term of another room or tenant, and one for a common word
+//! ends in the newest block, however long the room is. The terms are made by [`crate::words`] on both databases; neither database's own tokeniser decides anything.
 
 use futures_util::FutureExt;
 use meet_api::{Message, RoomId, TenantId};
@@ -11,11 +11,14 @@ use crate::{
     Store, StoreError,
     conn::Conn,
     messages::{message_columns, read_message, room_is_there},
-    value::params,
+    value::{Row, params},
 };
 
 /// How many words of a search count.
 pub const MAX_WORDS: usize = 8;
+
+/// How many messages of a room are indexed together.
+const BLOCK: u64 = 16_384;
 
 /// A search, as the operation takes it.
 struct Search {
@@ -27,15 +30,21 @@ struct Search {
     limit: u32,
 }
 
-/// The term under which a word of a room is indexed; no word holds an underscore.
-pub(crate) fn term(room: i64, word: &str) -> String {
-    format!("{room}_{word}")
+/// What the terms of a message begin with; no word holds an underscore.
+fn scope(room: i64, seq: u64) -> String {
+    format!("{room}_{}_", seq / BLOCK)
 }
 
-/// The terms of a room's words as the text that FTS5 takes apart at its spaces.
-pub(crate) fn terms_text(room: i64, words: &[String]) -> String {
-    let scope = term(room, "");
-    let mut text = String::with_capacity(words.iter().map(|word| word.len() + scope.len() + 1).sum());
+/// The terms under which the words of a message are indexed.
+pub(crate) fn terms(room: i64, seq: u64, words: &[String]) -> Vec<String> {
+    let scope = scope(room, seq);
+    words.iter().map(|word| [scope.as_str(), word].concat()).collect()
+}
+
+/// The same terms as the text that FTS5 takes apart at its spaces.
+pub(crate) fn terms_text(room: i64, seq: u64, words: &[String]) -> String {
+    let scope = scope(room, seq);
+    let mut text = String::with_capacity(words.iter().map(|word| scope.len() + word.len() + 1).sum());
     for word in words {
         text.push_str(&scope);
         text.push_str(word);
@@ -45,15 +54,13 @@ pub(crate) fn terms_text(room: i64, words: &[String]) -> String {
 }
 
 /// The words as a query of FTS5: each quoted, all needed, the last one a prefix.
-fn sqlite_query(room: i64, words: &[String]) -> String {
-    let terms: Vec<_> = words.iter().map(|word| format!("\"{}\"", term(room, word))).collect();
-    format!("{}*", terms.join(" AND "))
+fn sqlite_query(room: i64, seq: u64, words: &[String]) -> String {
+    format!("\"{}\"*", terms(room, seq, words).join("\" AND \""))
 }
 
 /// The words as a `tsquery`: each quoted, all needed, the last one a prefix.
-fn postgres_query(room: i64, words: &[String]) -> String {
-    let terms: Vec<_> = words.iter().map(|word| format!("'{}'", term(room, word))).collect();
-    format!("{}:*", terms.join(" & "))
+fn postgres_query(room: i64, seq: u64, words: &[String]) -> String {
+    format!("'{}':*", terms(room, seq, words).join("' & '"))
 }
 
 /// Whether a text could come from [`crate::words`]: it holds nothing that either query language
@@ -62,9 +69,32 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric())
 }
 
-/// Runs a search where the room is.
+/// Runs a search where the room is, block by block from the newest.
 async fn run(conn: &mut Conn<'_>, search: &Search) -> Result<Vec<Message>, StoreError> {
-    const ROOM: &str = "SELECT number FROM rooms WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL";
+    const ROOM: &str = "SELECT number, head_seq FROM rooms WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL";
+    let read = |row: &Row<'_>| Ok((row.int(0)?, row.count(1)?));
+    let Some((room, head)) = conn.one(ROOM, &params![search.tenant, search.room], read).await? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let mut before = search.before_seq.unwrap_or(u64::MAX).min(head.saturating_add(1));
+    while before > search.floor + 1 && found.len() < search.limit as usize {
+        let rest = search.limit - u32::try_from(found.len()).unwrap_or(search.limit);
+        found.extend(run_block(conn, search, room, before, rest).await?);
+        // The block of the message before `before` is done; the next one ends where it begins.
+        before = (before - 1) / BLOCK * BLOCK;
+    }
+    Ok(found)
+}
+
+/// Searches the block that ends right before a `seq`.
+async fn run_block(
+    conn: &mut Conn<'_>,
+    search: &Search,
+    room: i64,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<Message>, StoreError> {
     // The rows of a room have rising keys with rising seq, so bounds on seq are bounds on the index.
     const SQLITE: &str = concat!(
         "SELECT ",
@@ -77,25 +107,20 @@ async fn run(conn: &mut Conn<'_>, search: &Search) -> Result<Vec<Message>, Store
         room_is_there!(),
         " ORDER BY f.rowid DESC LIMIT $6"
     );
+    // Apart, so that the index of the words is what is searched, and not the room's from its end.
     const POSTGRES: &str = concat!(
-        "SELECT ",
+        "WITH m AS MATERIALIZED (SELECT * FROM messages WHERE words @@ CAST(CAST($3 AS TEXT) AS TSQUERY)) SELECT ",
         message_columns!(),
-        " FROM messages m WHERE m.room_id = $2 AND m.words @@ CAST(CAST($3 AS TEXT) AS TSQUERY) AND m.seq < $4 \
-         AND m.seq > $5 AND ",
+        " FROM m WHERE m.room_id = $2 AND m.seq < $4 AND m.seq > $5 AND ",
         room_is_there!(),
         " ORDER BY m.seq DESC LIMIT $6"
     );
-    let Some(room) = conn.one(ROOM, &params![search.tenant, search.room], |row| row.int(0)).await? else {
-        return Ok(Vec::new());
-    };
     let (sql, query) = if conn.is_sqlite() {
-        (SQLITE, sqlite_query(room, &search.words))
+        (SQLITE, sqlite_query(room, before - 1, &search.words))
     } else {
-        (POSTGRES, postgres_query(room, &search.words))
+        (POSTGRES, postgres_query(room, before - 1, &search.words))
     };
-    let before = search.before_seq.unwrap_or(u64::MAX);
-    let values = params![search.tenant, search.room, &query, before, search.floor, search.limit];
-    conn.rows(sql, &values, read_message).await
+    conn.rows(sql, &params![search.tenant, search.room, &query, before, search.floor, limit], read_message).await
 }
 
 impl Store {

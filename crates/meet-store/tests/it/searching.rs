@@ -14,6 +14,7 @@ crate::on_both!(
     the_newest_come_first_within_their_bounds,
     another_room_has_its_own_words,
     strange_queries_find_nothing_and_fail_nowhere,
+    a_long_room_is_searched_to_its_beginning,
 );
 
 async fn room_with(world: &World, owner: &Owner, appender: &Appender, lines: &[&str]) -> RoomId {
@@ -128,4 +129,30 @@ async fn strange_queries_find_nothing_and_fail_nowhere(world: Arc<World>) {
     for found in join_all(searches).await {
         assert_eq!(found.unwrap(), []);
     }
+}
+
+async fn a_long_room_is_searched_to_its_beginning(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (appender, _) = world.appender();
+    let room = world.room(owner.tenant).await;
+    // More than two blocks of the index.
+    for (hay, needle) in [(0, "needle"), (9_998, "needle in hay"), (9_999, "needle in hay"), (9_999, "needle in hay")] {
+        for batch in [hay / 4, hay / 4, hay / 4, hay - hay / 4 * 3] {
+            join_all((0..batch).map(|_| appender.append(world.message(&owner, room, "hay")))).await;
+        }
+        world.say(&appender, &owner, room, needle).await;
+    }
+    join_all((0..3_000).map(|_| appender.append(world.message(&owner, room, "hay")))).await;
+    assert_eq!(find(&world, &owner, room, "needle").await, [30_000, 20_000, 10_000, 1]);
+    assert_eq!(find(&world, &owner, room, "hay need").await, [30_000, 20_000, 10_000]);
+    let search = async |before, floor, limit| -> Vec<u64> {
+        let found = world.store.search(owner.tenant, room, &words("needle"), before, floor, limit).await.unwrap();
+        found.into_iter().map(|message| message.seq).collect()
+    };
+    assert_eq!(search(Some(30_000), 1, 10).await, [20_000, 10_000]);
+    assert_eq!(search(None, 0, 2).await, [30_000, 20_000]);
+    assert_eq!(search(Some(2), 0, 10).await, [1]);
+    // A page that crosses from one block into the one before.
+    let page = world.store.search(owner.tenant, room, &words("hay"), Some(16_386), 0, 5).await.unwrap();
+    assert!(page.iter().map(|message| message.seq).eq((16_381..=16_385).rev()));
 }

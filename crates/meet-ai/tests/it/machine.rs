@@ -151,6 +151,12 @@ impl Running {
         Self { child, stdout, stderr }
     }
 
+    /// The process's file creation mask, as the system tells it.
+    pub(crate) fn umask(&self) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap().trim().to_owned()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -20,6 +20,7 @@ fn a_first_start_prints_the_addresses_and_a_link_and_keeps_the_key_privately() {
         assert!(server.banner.contains(address), "{}", server.banner);
     }
     assert!(!server.banner.contains("mai_"), "the key is never printed");
+    assert_eq!(server.process.umask(), "0077");
     assert_eq!(mode(&machine.config_toml()), 0o600);
     assert_eq!(mode(&machine.work().join("data")), 0o700);
     for file in fs::read_dir(machine.work().join("data")).unwrap() {

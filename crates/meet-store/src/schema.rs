@@ -52,7 +52,10 @@ pub(crate) fn check_sqlite(conn: &Connection) -> Result<(), OpenError> {
 pub(crate) fn migrate_sqlite(conn: &mut Connection) -> Result<(), OpenError> {
     let run = sqlite::migrations::runner().set_grouped(true).run(conn);
     run.map_err(|error| OpenError::Migration { source: Arc::new(error) })?;
-    conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(crate::StoreError::from)?;
+    let mark = conn.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
+    if mark.map_err(crate::StoreError::from)? != APPLICATION_ID {
+        conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(crate::StoreError::from)?;
+    }
     Ok(())
 }
 

@@ -1,14 +1,13 @@
 // Invites, owner links and spectators: who gets in, and what they see.
 import assert from 'node:assert/strict';
 
-import { story } from './lib/browser.mjs';
+import { story } from './lib/story.mjs';
 
 /** An owner with two rooms, the first of them on the page. */
 async function anOwner(sit) {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();
-  await ann.page.goto('/');
-  await ann.makesARoom('secret');
+  await ann.makesTheFirstRoom('secret');
   await ann.says('nobody else may read this');
   await ann.makesARoom('shared');
   await ann.says('hello guests');
@@ -108,8 +107,9 @@ story('a stranger reads the welcome room, cannot write, and comes back by Jump i
 });
 
 story('the owner link makes the first browser the owner of the same space as the command line', async ({ server, sit }) => {
+  const link = await server.ownerLink();
   const olga = await sit('Olga');
-  await olga.follows(server.ownerLink, 'Come in');
+  await olga.follows(link, 'Come in');
   await olga.heading('welcome').waitFor();
   await olga.says('I am in charge here');
   const polled = await server.command(['poll', 'welcome', '--json']);
@@ -117,7 +117,7 @@ story('the owner link makes the first browser the owner of the same space as the
   assert.match(polled.stdout, /I am in charge here/);
 
   const late = await sit('Late');
-  await late.follows(server.ownerLink, 'Come in');
+  await late.follows(link, 'Come in');
   await late.page.getByText('This link does not work any more').waitFor();
 });
 

@@ -1,7 +1,7 @@
 // What strangers write stays text: no script runs, nothing is fetched, nothing looks like a part of the page.
 import assert from 'node:assert/strict';
 
-import { story } from './lib/browser.mjs';
+import { story } from './lib/story.mjs';
 
 const ELSEWHERE = 'http://192.0.2.1:9';
 

@@ -1,7 +1,7 @@
 // People in browsers and programs on the command line talk in one room.
 import assert from 'node:assert/strict';
 
-import { story } from './lib/browser.mjs';
+import { story } from './lib/story.mjs';
 
 story('a newcomer makes a key, makes a room, and says something', async ({ server, sit }) => {
   const ann = await sit('Ann');
@@ -16,8 +16,9 @@ story('a newcomer makes a key, makes a room, and says something', async ({ serve
   assert.equal(await ann.page.evaluate(() => localStorage.getItem('meet-ai-key')), key);
   await ann.entersAs('Ann', 'Enter the chat');
 
-  await ann.page.goto('/');
-  await ann.makesARoom('standup');
+  // She came from the welcome room, and is led back there.
+  await ann.link('Open a room of your own').click();
+  await ann.makesTheFirstRoom('standup');
   await ann.says('Good morning!');
 
   const history = await server.call('GET', `/api/rooms/${ann.room}/messages`, { key });
@@ -33,8 +34,7 @@ story('a newcomer makes a key, makes a room, and says something', async ({ serve
 story('a person in a browser and a program on the command line talk in one room', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();
-  await ann.page.goto('/');
-  await ann.makesARoom('build');
+  await ann.makesTheFirstRoom('build');
 
   const listening = server.follow(['listen', 'build', '--since', '0', '--exclude', 'builder'], { key });
   await ann.says('Is the build green?');
@@ -60,8 +60,7 @@ story('a person in a browser and a program on the command line talk in one room'
 story('two people see each other come, write and answer', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();
-  await ann.page.goto('/');
-  await ann.makesARoom('tea');
+  await ann.makesTheFirstRoom('tea');
   const bob = await sit('Bob');
   await bob.signsIn(key);
   await bob.page.goto(`/r/${ann.room}`);
@@ -84,8 +83,7 @@ story('two people see each other come, write and answer', async ({ server, sit }
 story('messages sent in one burst from both sides come to both in one order', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();
-  await ann.page.goto('/');
-  await ann.makesARoom('race');
+  await ann.makesTheFirstRoom('race');
   const bob = await sit('Bob');
   await bob.signsIn(key);
   await bob.page.goto(`/r/${ann.room}`);

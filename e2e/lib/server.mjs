@@ -33,27 +33,11 @@ function cleanEnvironment(home, extra) {
   return { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: home, XDG_CONFIG_HOME: join(home, 'config'), ...extra };
 }
 
-/** Resolves with the match once `pattern` stands in what the process says; rejects when it ends before. */
-function says(child, output, pattern) {
-  return new Promise((resolve, reject) => {
-    const look = () => {
-      const match = pattern.exec(output.text);
-      if (match) resolve(match);
-    };
-    child.stdout.on('data', look);
-    child.stderr.on('data', look);
-    child.once('error', reject);
-    child.once('exit', (code, signal) => reject(new Error(`the server ended (${signal ?? code}):\n${output.text}`)));
-    AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`the server never said ${pattern}:\n${output.text}`));
-    look();
-  });
-}
-
 export class Server {
   #child;
   #folder;
   #environment;
-  #output = { text: '' };
+  #output = gathers();
 
   /** Starts a server on a free port of loopback, on an empty data directory. */
   static async start(environment = {}) {
@@ -82,8 +66,8 @@ export class Server {
   }
 
   /** The owner link of the first start. */
-  get ownerLink() {
-    return /http:\S+\/#owner=\S+/.exec(this.log)?.[0];
+  async ownerLink() {
+    return (await this.#output.waitFor(/http:\S+\/#owner=\S+(?=\n)/))[0];
   }
 
   /** The operator's key, as the first start left it for the command line. */
@@ -97,14 +81,14 @@ export class Server {
     const env = cleanEnvironment(this.home, this.#environment);
     const child = spawn(binary, args, { cwd: this.home, env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
-    const output = { text: '' };
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => {
-        output.text += text;
-        this.#output.text += text;
-      });
-    }
-    await says(child, output, new RegExp(`http://127\\.0\\.0\\.1:${this.port}\\b`));
+    const before = this.log.length;
+    this.#output.take(child.stdout, child.stderr);
+    const ended = new Promise((_, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => reject(new Error(`the server ended (${signal ?? code}):\n${this.log}`)));
+    });
+    ended.catch(() => {});
+    await Promise.race([this.#output.waitFor(new RegExp(`listening on 127\\.0\\.0\\.1:${this.port}\\b`), before), ended]);
     const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(PATIENCE) });
     if (!ready.ok) throw new Error(`not ready: ${ready.status}\n${this.log}`);
   }
@@ -156,7 +140,7 @@ export class Server {
   async command(args, { key, input, environment } = {}) {
     const child = this.#cli(args, { key, environment, stdin: input === undefined ? 'ignore' : 'pipe' });
     child.stdin?.end(input);
-    const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+    const [stdout, stderr] = [gathers(child.stdout), gathers(child.stderr)];
     const code = await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
     return { code, stdout: stdout.text, stderr: stderr.text };
   }
@@ -165,7 +149,7 @@ export class Server {
   follow(args, { key, environment } = {}) {
     const child = this.#cli(args, { key, environment, stdin: 'ignore' });
     const ended = new Promise((resolve) => child.once('close', resolve));
-    const stderr = collect(child.stderr);
+    const stderr = gathers(child.stderr);
     return {
       lines: lines(child.stdout, () => stderr.text),
       /** Resolves once the command said something on standard error that matches. */
@@ -183,29 +167,34 @@ export class Server {
   }
 }
 
-/** Gathers a stream's text, and tells when a pattern stands in it. */
-function collect(stream) {
+/** Gathers the text of streams, and tells when a pattern stands in it. */
+function gathers(...streams) {
   const watchers = new Set();
   const gathered = {
     text: '',
-    waitFor: (pattern) =>
+    take: (...streams) => {
+      for (const stream of streams) {
+        stream.setEncoding('utf8').on('data', (text) => {
+          gathered.text += text;
+          for (const look of [...watchers]) look();
+        });
+      }
+    },
+    /** Resolves with the match once the pattern stands in the text, `from` a place on. */
+    waitFor: (pattern, from = 0) =>
       new Promise((resolve, reject) => {
         const look = () => {
-          const match = pattern.exec(gathered.text);
-          if (match) {
-            watchers.delete(look);
-            resolve(match);
-          }
+          const match = pattern.exec(gathered.text.slice(from));
+          if (!match) return;
+          watchers.delete(look);
+          resolve(match);
         };
         watchers.add(look);
-        AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`never said ${pattern}: ${gathered.text}`));
+        AbortSignal.timeout(PATIENCE).onabort = () => reject(new Error(`never said ${pattern}:\n${gathered.text}`));
         look();
       }),
   };
-  stream.setEncoding('utf8').on('data', (text) => {
-    gathered.text += text;
-    for (const look of [...watchers]) look();
-  });
+  gathered.take(...streams);
   return gathered;
 }
 

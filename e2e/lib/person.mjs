@@ -1,11 +1,9 @@
-// A browser for the stories: Debian's Chromium, one for each test file, a fresh profile for each person.
-import { existsSync, mkdirSync } from 'node:fs';
-import { after, test } from 'node:test';
-import { join } from 'node:path';
+// People at browsers: Debian's Chromium, one for each process, a fresh profile for each person.
+import { existsSync } from 'node:fs';
 
 import { chromium } from 'playwright-core';
 
-import { PATIENCE, root, Server } from './server.mjs';
+import { PATIENCE } from './server.mjs';
 
 const FLAGS = [
   '--disable-gpu',
@@ -17,18 +15,21 @@ const FLAGS = [
   '--disable-dev-shm-usage',
 ];
 const PROGRAMS = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const program = PROGRAMS.find((path) => path && existsSync(path));
-const why = 'Chromium is missing: as root, apt-get install chromium';
-if (!program && process.env.CI === 'true') throw new Error(why);
+/** The browser's program; nothing when there is none. */
+export const program = PROGRAMS.find((path) => path && existsSync(path));
 
 let browser;
-/** The browser of this test file, started when the first story needs it. */
+/** The one browser of this process, started when somebody needs it. */
 export async function theBrowser() {
   // Root has no sandbox to give away: playwright starts without one unless told otherwise.
   browser ??= await chromium.launch({ executablePath: program, headless: true, args: FLAGS });
   return browser;
 }
-after(() => browser?.close());
+
+/** Ends the browser, if it was started. */
+export async function closeTheBrowser() {
+  await browser?.close();
+}
 
 /** Somebody at a browser: a profile, a page, and what went wrong on it. */
 export class Person {
@@ -46,6 +47,7 @@ export class Person {
       if (/content security policy|trustedhtml|trusted type/i.test(message.text())) person.problems.push(message.text());
     });
     person.page = await person.context.newPage();
+    person.page.on('websocket', (socket) => person.requests.push(socket.url()));
     return person;
   }
 
@@ -57,6 +59,11 @@ export class Person {
   /** Where a message is written. */
   get composer() {
     return this.page.getByRole('textbox', { name: /^Message / });
+  }
+
+  /** The button that opens the list of rooms: the sign of being in the chat. */
+  get roomsButton() {
+    return this.page.getByRole('button', { name: /^Rooms/ });
   }
 
   button(name) {
@@ -77,6 +84,7 @@ export class Person {
     await this.button('Generate API Key').click();
     const key = await this.page.getByTestId('api-key').innerText();
     await this.entersAs(this.name, 'Enter the chat');
+    await this.roomsButton.waitFor();
     return key;
   }
 
@@ -85,6 +93,7 @@ export class Person {
     await this.page.goto('/key');
     await this.page.getByLabel('API key').fill(key);
     await this.entersAs(this.name, 'Continue');
+    await this.roomsButton.waitFor();
   }
 
   /** Follows an invite or an owner link. */
@@ -98,18 +107,28 @@ export class Person {
     await this.button(button).click();
   }
 
-  /** Makes a room, the first one or another, and waits until it can be written in. */
+  /** Makes the first room, where somebody without one is asked to. */
+  async makesTheFirstRoom(name) {
+    await this.heading('Make your first room').waitFor();
+    await this.#fillsIn(this.page.getByRole('main'), name);
+  }
+
+  /** Makes a room from the drawer, and waits until it can be written in. */
   async makesARoom(name) {
-    if (!(await this.page.getByLabel('Name', { exact: true }).isVisible())) await this.opensRooms().then(() => this.button('New room').click());
-    await this.page.getByLabel('Name', { exact: true }).fill(name);
-    await this.button('Create room').click();
-    await this.heading(name).waitFor();
-    await this.composer.waitFor();
+    await this.opensRooms();
+    await this.button('New room').click();
+    await this.#fillsIn(this.page.getByRole('dialog', { name: 'New room' }), name);
+  }
+
+  async #fillsIn(form, name) {
+    await form.getByLabel('Name', { exact: true }).fill(name);
+    await form.getByRole('button', { name: 'Create room' }).click();
+    await this.page.getByRole('textbox', { name: `Message ${name}` }).waitFor();
   }
 
   /** Opens the drawer of rooms. */
   async opensRooms() {
-    await this.page.getByRole('button', { name: /^Rooms/ }).click();
+    await this.roomsButton.click();
     await this.page.getByRole('dialog', { name: 'Rooms' }).waitFor();
   }
 
@@ -141,43 +160,5 @@ export class Person {
   foreignRequests() {
     const own = new URL(this.server.url).origin;
     return this.requests.filter((url) => /^(https?|wss?):/.test(url) && new URL(url).origin.replace(/^ws/, 'http') !== own);
-  }
-}
-
-/**
- * A story: a name, and what happens, with a server of its own and as many people as it takes. A story that fails
- * leaves a picture of every page in `e2e/out`. `environment` is the server's.
- */
-export function story(name, body, environment = {}) {
-  test(name, { skip: program ? false : why, timeout: 4 * PATIENCE }, async () => {
-    const server = await Server.start(environment);
-    const people = [];
-    const sit = async (who, options) => {
-      const person = await Person.sitsDown(server, who, options);
-      people.push(person);
-      return person;
-    };
-    try {
-      await body({ server, sit });
-      for (const person of people) {
-        if (person.problems.length > 0) throw new Error(`${person.name}'s page: ${person.problems.join('\n')}`);
-      }
-    } catch (error) {
-      await picture(name, people);
-      error.message += `\n--- the server said:\n${server.log.slice(-4000)}`;
-      throw error;
-    } finally {
-      await Promise.all(people.map((person) => person.context.close()));
-      await server.stop();
-    }
-  });
-}
-
-async function picture(story, people) {
-  const out = join(root, 'e2e/out');
-  mkdirSync(out, { recursive: true });
-  for (const person of people) {
-    const file = `${story}-${person.name}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 120);
-    await person.page.screenshot({ path: join(out, `${file}.png`), fullPage: true }).catch(() => {});
   }
 }

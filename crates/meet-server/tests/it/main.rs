@@ -3,7 +3,15 @@
 mod support;
 
 mod credentials;
+mod history;
+mod idempotency;
+mod invites;
 mod keys;
+mod limits;
+mod messages;
 mod origins;
+mod rooms;
+mod search;
+mod sockets;
 mod story;
 mod tenants;

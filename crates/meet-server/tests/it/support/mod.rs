@@ -2,12 +2,14 @@
 
 mod caller;
 mod database;
+mod live;
 mod socket;
 mod stream;
 mod visitors;
 
 pub(crate) use caller::{Answer, Caller};
 pub(crate) use database::{Database, databases};
+pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
 pub(crate) use visitors::{eventually, exchange, operations};

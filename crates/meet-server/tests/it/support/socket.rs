@@ -41,6 +41,14 @@ impl Socket {
         }
     }
 
+    /// Opens a socket over a line that is there already.
+    pub(super) async fn open_over(line: TcpStream, address: SocketAddr, path: &str, token: &str) -> Self {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let upgrade = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(line));
+        Self(soon("an upgrade", upgrade).await.unwrap().0)
+    }
+
     /// The next text frame, or how the socket ended.
     pub(crate) async fn next(&mut self) -> Result<Value, Ended> {
         loop {
@@ -88,6 +96,30 @@ impl Socket {
     /// Sends a text frame.
     pub(crate) async fn send(&mut self, frame: impl ToString) {
         self.0.send(tungstenite::Message::text(frame.to_string())).await.unwrap();
+    }
+
+    /// Sends a frame that may be too long to be taken whole, and reads meanwhile how the socket ends.
+    pub(crate) async fn send_and_end(self, frame: tungstenite::Message) -> Ended {
+        let (mut sink, mut stream) = self.0.split();
+        let sending = async {
+            let _ = sink.send(frame).await;
+            std::future::pending::<()>().await;
+        };
+        let ending = async {
+            loop {
+                match soon("a frame", stream.next()).await {
+                    Some(Ok(tungstenite::Message::Close(frame))) => {
+                        return Ended(frame.map(|CloseFrame { code, .. }| code.into()));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Ended(None),
+                }
+            }
+        };
+        tokio::select! {
+            () = sending => unreachable!("it is never done"),
+            ended = ending => ended,
+        }
     }
 
     /// Sends a frame of any kind; the line may be cut.

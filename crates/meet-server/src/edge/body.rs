@@ -49,15 +49,20 @@ fn is_json(content_type: &str) -> bool {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let is_json = || serde_json::from_slice::<serde_json::Value>(body).is_ok();
+    // A list would be read as a struct's fields in their order.
+    if body.trim_ascii().first() == Some(&b'[') && is_json() {
+        return Err(Error::Invalid("the body must be a JSON object".into()));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "the body".to_owned() } else { path };
-        match error.inner().classify() {
-            serde_json::error::Category::Data => {
-                Error::Invalid(format!("{field} is not what it should be: {}", error.inner()))
-            }
-            _ => Error::Invalid(format!("the body is not valid JSON: {}", error.inner())),
+        // A number in place of a word is well-formed JSON, although it is not called a wrong type.
+        if error.inner().is_data() || is_json() {
+            Error::Invalid(format!("{field} is not what it should be: {}", error.inner()))
+        } else {
+            Error::Invalid(format!("the body is not valid JSON: {}", error.inner()))
         }
     })?;
     json.end().map_err(|error| Error::Invalid(format!("the body is not valid JSON: {error}")))?;
@@ -97,6 +102,8 @@ mod tests {
     fn a_wrong_type_is_named_by_its_field() {
         assert!(refused::<CreateRoom>(r#"{"name": 5}"#).starts_with("name is not what it should be"));
         assert!(refused::<CreateRoom>(r#"{"name": "x", "media": "film"}"#).starts_with("media is not"));
+        assert!(refused::<CreateRoom>(r#"{"name": "x", "media": 7}"#).starts_with("media is not"));
+        assert!(refused::<CreateRoom>(r#"["x"]"#).contains("object"));
         assert!(refused::<SendMessage>("[1").starts_with("the body is not valid JSON"));
         assert!(refused::<SendMessage>(r#"{"content": "\ud800"}"#).contains("JSON"));
         assert!(refused::<SendMessage>("{} x").contains("JSON"));

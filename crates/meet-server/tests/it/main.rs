@@ -2,6 +2,7 @@
 
 mod support;
 
+mod bad_input;
 mod credentials;
 mod history;
 mod idempotency;
@@ -9,7 +10,10 @@ mod invites;
 mod keys;
 mod limits;
 mod messages;
+mod operations;
 mod origins;
+mod pages;
+mod restore;
 mod rooms;
 mod search;
 mod sockets;

@@ -40,6 +40,14 @@ impl Database {
         Self { directory: Arc::new(tempfile::tempdir().unwrap()), postgres }
     }
 
+    /// Another empty database of the same kind.
+    pub(crate) async fn another(&self) -> Self {
+        match &self.postgres {
+            None => Self::sqlite(),
+            Some(server) => Self::postgres(server).await,
+        }
+    }
+
     /// Points a configuration at this database.
     pub(super) fn configure(&self, config: &mut Config) {
         config.data_dir = self.data_dir();

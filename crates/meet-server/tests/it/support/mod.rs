@@ -87,6 +87,13 @@ impl Setup {
         self
     }
 
+    /// The configuration as it will be in force, for what operators do while the server is stopped.
+    pub(crate) fn configured(&self) -> Config {
+        let mut config = self.config.clone();
+        self.database.configure(&mut config);
+        config
+    }
+
     /// Boots the server.
     pub(crate) async fn start(self) -> Server {
         let Self { mut config, clock, database } = self;

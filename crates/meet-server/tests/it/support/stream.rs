@@ -9,7 +9,7 @@ use super::soon;
 /// An open `text/event-stream`.
 pub(crate) struct Stream {
     bytes: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
-    buffer: String,
+    buffer: Vec<u8>,
     /// The status of the answer; the stream yields nothing unless it is 200.
     pub(crate) status: u16,
 }
@@ -29,22 +29,22 @@ impl Stream {
     pub(super) async fn open(request: RequestBuilder) -> Self {
         let response = soon("a stream", request.send()).await.unwrap();
         let status = response.status().as_u16();
-        Self { status, bytes: Box::pin(response.bytes_stream()), buffer: String::new() }
+        Self { status, bytes: Box::pin(response.bytes_stream()), buffer: Vec::new() }
     }
 
     /// The next event, or nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
-                let event = parse(block);
-                self.buffer = rest.to_owned();
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let event = parse(std::str::from_utf8(&self.buffer[..end]).unwrap());
+                self.buffer.drain(..end + 2);
                 if event.is_some() {
                     return event;
                 }
                 continue;
             }
             match soon("an event", self.bytes.next()).await {
-                Some(Ok(bytes)) => self.buffer.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
                 Some(Err(_)) | None => return None,
             }
         }

@@ -45,6 +45,17 @@ export function count(number: number, word: string): string {
   return `${number.toLocaleString()} ${word}${number === 1 ? '' : 's'}`;
 }
 
+/** The beginning of a message in one line, without the signs of its markup. */
+export function excerpt(content: string): string {
+  return content
+    .slice(0, 400)
+    .replace(/^\s*(?:```+\w*|~~~+\w*|#{1,6} |> ?|[-*+] )/gm, '')
+    .replace(/`+|\*\*|__|~~/g, '')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, 200);
+}
+
 /** The rest of a wait: `12 s`, `3 min`, `2 h`. */
 export function wait(milliseconds: number): string {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1000));

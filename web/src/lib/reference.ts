@@ -111,6 +111,12 @@ export function groups(document: Document): Group[] {
   return [...found.values()].filter((group) => group.operations.length > 0);
 }
 
+/** An operation's id as words: `list-messages` becomes `List messages`. */
+export function title(operation: Operation): string {
+  const words = operation.id.replaceAll('-', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** Follows a reference into the document. */
 export function resolve(document: Document, schema: Schema): Schema {
   const name = schema.$ref?.split('/').at(-1);

@@ -12,8 +12,6 @@ export interface Pending {
   content: string;
   reply_to: string | null;
   created_at: string;
-  /** The newest message when it was sent: it can only stand after that. */
-  after: number;
   state: 'sending' | 'failed';
   error: string | null;
   /** When sending again may succeed, in milliseconds since the Unix epoch. */
@@ -50,7 +48,7 @@ export const empty: Timeline = {
 export function reset(timeline: Timeline): Timeline {
   return {
     ...empty,
-    pending: timeline.pending.map((one) => ({ ...one, after: 0, stored: null, shadow: null })),
+    pending: timeline.pending.map((one) => ({ ...one, stored: null, shadow: null })),
   };
 }
 
@@ -138,12 +136,7 @@ function settle(timeline: Timeline, arrived: readonly Message[], me: string | nu
 }
 
 function looksLike(one: Pending, message: Message, me: string): boolean {
-  return (
-    message.user === me &&
-    message.seq > one.after &&
-    message.content === one.content &&
-    message.reply_to === one.reply_to
-  );
+  return message.user === me && message.content === one.content && message.reply_to === one.reply_to;
 }
 
 /** Shows a message before the server has it. */
@@ -153,7 +146,6 @@ export function send(
 ): Timeline {
   const one: Pending = {
     ...message,
-    after: timeline.to,
     state: 'sending',
     error: null,
     retry_at: null,

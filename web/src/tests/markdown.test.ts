@@ -57,6 +57,7 @@ const payloads = [
   '<video src="https://example.org" poster="https://example.org" onerror=alert(1)></video>',
   '<audio src=x onerror=alert(1)>',
   '<details open ontoggle=alert(1)>x</details>',
+  '<p data-key="message-1" aria-label="x" role="alert" tabindex=1>x</p>',
   '<div data-key="message-1" aria-label="x" tabindex=1 contenteditable>x</div>',
   '<p slot="x" is="y-z" popover>x</p><dialog open>x</dialog>',
   '```"><img src=x onerror=alert(1)>\ncode\n```',

@@ -164,10 +164,12 @@ describe('an open room', () => {
     await enter(300);
     server.epoch = 'epoch-2';
     server.stored = messages(1, 20);
+    server.sockets[0]!.says(message(302));
     server.sockets[0]!.says({ type: 'resync', head_seq: 20, epoch: 'epoch-2' });
     server.sockets[0]!.says(message(21));
     await settled();
     expect(seqs()).toEqual(upTo(21));
+    expect(open.timeline.held).toEqual([]);
     server.sockets[0]!.onclose?.({ code: 1001 });
     await settled(1000);
     expect(server.sockets[1]!.url).toContain('since=21&epoch=epoch-2');

@@ -26,6 +26,7 @@ describe('the rendered part', () => {
   it('keeps its first message for a reader further up, and lets go of the end when too much comes', () => {
     let view = newest({ from: 1, to: 1000 });
     const { first } = view;
+    expect(grow(view, { from: 1, to: 1001 }, false)).toEqual(view);
     for (let to = 1001; to <= 3000; to++) view = grow(view, { from: 1, to }, false);
     expect(view.first).toBe(first);
     expect(view.last).toBe(first + 319);

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { backoff } from '../lib/backoff';
 import { readDraft, writeDraft } from '../lib/drafts';
-import { count, dayName, initials, TINTS, tintOf, wait } from '../lib/format';
+import { count, dayName, excerpt, initials, TINTS, tintOf, wait } from '../lib/format';
 import { makeHandle, suggestHandle } from '../lib/handle';
 import { apply } from '../lib/presence';
 import { baseline, isMarks, isUnread, markRead } from '../lib/readmarks';
@@ -149,6 +149,8 @@ describe('what a person reads', () => {
     expect(dayName('2026-02-07', now)).toBe('Today');
     expect(dayName('2026-02-06', now)).toBe('Yesterday');
     expect(dayName('2025-02-06', now)).toContain('2025');
+    expect(excerpt('# Plan\n\n> **one** `two`\n\n```rust\nlet a = b * c;\n```\n- three_four')).toBe('Plan one two let a = b * c; three_four');
+    expect(excerpt('x'.repeat(30_000))).toHaveLength(200);
     expect([count(1, 'message'), count(2, 'message')]).toEqual(['1 message', '2 messages']);
     expect([wait(900), wait(61_000), wait(3_000_000), wait(9_000_000)]).toEqual(['1 s', '61 s', '50 min', '3 h']);
   });

@@ -16,6 +16,9 @@ use crate::error::{Error, Window};
 
 /// The most windows that are kept; beyond that, strangers share one.
 const MAX_WINDOWS: usize = 100_000;
+/// How often a full table is looked through for windows that have ended: a look takes time, and a crowd would make
+/// every request take it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +71,13 @@ impl Subject {
 
 /// Fixed windows: from the first counted request, per bucket and subject.
 #[derive(Default)]
-pub struct Windows(Mutex<HashMap<(Bucket, Subject), Count>>);
+pub struct Windows(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    counts: HashMap<(Bucket, Subject), Count>,
+    looked: Option<Duration>,
+}
 
 struct Count {
     ends: Duration,
@@ -85,11 +94,8 @@ impl Windows {
             return Ok(None);
         }
         let mut table = lock(&self.0);
-        if table.len() >= MAX_WINDOWS && !table.contains_key(&(bucket, subject)) {
-            table.retain(|_, count| count.ends > now);
-        }
-        let subject = if table.len() >= MAX_WINDOWS { Subject::Crowd } else { subject };
-        let count = table.entry((bucket, subject)).or_insert(Count { ends: Duration::ZERO, used: 0 });
+        let subject = table.place_for(bucket, subject, now);
+        let count = table.counts.entry((bucket, subject)).or_insert(Count { ends: Duration::ZERO, used: 0 });
         if count.ends <= now {
             *count = Count { ends: now + bucket.length(), used: 0 };
         }
@@ -103,9 +109,23 @@ impl Windows {
 
     /// Gives one counted request back, for what turned out to be a repeat.
     pub fn give_back(&self, bucket: Bucket, subject: Subject) {
-        if let Some(count) = lock(&self.0).get_mut(&(bucket, subject)) {
+        if let Some(count) = lock(&self.0).counts.get_mut(&(bucket, subject)) {
             count.used = count.used.saturating_sub(1);
         }
+    }
+}
+
+impl Table {
+    /// Under which subject a request counts: its own, unless the table has no place for one more.
+    fn place_for(&mut self, bucket: Bucket, subject: Subject, now: Duration) -> Subject {
+        if self.counts.len() < MAX_WINDOWS || self.counts.contains_key(&(bucket, subject)) {
+            return subject;
+        }
+        if self.looked.is_none_or(|looked| now >= looked + LOOK_EVERY) {
+            self.counts.retain(|_, count| count.ends > now);
+            self.looked = Some(now);
+        }
+        if self.counts.len() < MAX_WINDOWS { subject } else { Subject::Crowd }
     }
 }
 
@@ -243,7 +263,10 @@ mod tests {
         for n in 0..200_000 {
             let _ = windows.take(Bucket::Keys, tenant(n), 3, Duration::ZERO);
         }
-        assert!(lock(&windows.0).len() <= MAX_WINDOWS + 1);
+        assert!(lock(&windows.0).counts.len() <= MAX_WINDOWS + 1);
+        assert!(windows.take(Bucket::Keys, tenant(5), 4, Duration::ZERO).is_ok(), "who has a window keeps it");
+        assert!(windows.take(Bucket::Keys, tenant(200_001), 3, Duration::ZERO).is_err(), "the others share one");
+        assert!(windows.take(Bucket::Keys, tenant(200_001), 3, Duration::from_hours(1)).is_ok());
     }
 
     #[test]

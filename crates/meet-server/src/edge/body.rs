@@ -58,8 +58,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "the body".to_owned() } else { path };
-        // A number in place of a word is well-formed JSON, although it is not called a wrong type.
-        if error.inner().is_data() || is_json() {
+        // The parser stops at the first thing that does not fit, whatever comes behind it.
+        if is_json() {
             Error::Invalid(format!("{field} is not what it should be: {}", error.inner()))
         } else {
             Error::Invalid(format!("the body is not valid JSON: {}", error.inner()))

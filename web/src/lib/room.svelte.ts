@@ -28,6 +28,11 @@ interface Unsent {
   user: string;
 }
 
+/** An id that nobody else makes; `randomUUID` is missing on pages that came over plain http. */
+function newId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 function isUnsent(value: unknown): value is Unsent[] {
   return Array.isArray(value) && value.every((one) => typeof one?.client_id === 'string' && typeof one.content === 'string');
 }
@@ -121,7 +126,7 @@ export class OpenRoom {
 
   say(content: string, replyTo: string | null): void {
     const message = {
-      client_id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
+      client_id: newId(),
       content,
       reply_to: replyTo,
       created_at: new Date().toISOString(),

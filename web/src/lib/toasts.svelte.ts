@@ -36,11 +36,27 @@ export const toasts = new Toasts();
 /** Copies a text and says so; says how else when the browser forbids it. */
 export async function copy(text: string, what: string): Promise<boolean> {
   try {
-    await navigator.clipboard.writeText(text);
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copyByHand(text);
     toasts.note(`${what} copied.`);
     return true;
   } catch {
     toasts.error('The browser did not allow copying: select the text and copy it by hand.');
     return false;
   }
+}
+
+/** A page that came over plain http has no clipboard, only the command of old. */
+function copyByHand(text: string): void {
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.className = 'sr-only';
+  // Outside of an open dialog nothing can be selected.
+  (document.querySelector('dialog[open]') ?? document.body).append(field);
+  const focused = document.activeElement;
+  field.select();
+  const copied = document.execCommand('copy');
+  field.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  if (!copied) throw new Error('not copied');
 }

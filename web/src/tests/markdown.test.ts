@@ -75,7 +75,8 @@ const payloads = [
 const ELEMENTS = new Set(
   'A B BLOCKQUOTE BR BUTTON CODE DEL DIV EM H3 HR I LI OL P PRE S SPAN STRONG TABLE TBODY TD TH THEAD TR UL'.split(' '),
 );
-const ATTRIBUTES = new Set(['href', 'title', 'class', 'start', 'align', 'target', 'rel', 'type', 'aria-label']);
+const ATTRIBUTES = new Set(['href', 'title', 'class', 'start', 'align', 'target', 'rel']);
+const OF_BUTTONS = new Set(['type', 'aria-label']);
 const CLASSES = /^(language-[\w+#.-]+|md-h[1-6]|mention( mention-me)?|code-frame|code-bar|code-copy|table-frame)$/;
 
 function problems(root: HTMLElement, ours: boolean): string[] {
@@ -86,7 +87,7 @@ function problems(root: HTMLElement, ours: boolean): string[] {
     // The only buttons are those that copy code.
     if (element.nodeName === 'BUTTON' && (!ours || element.className !== 'code-copy')) found.push('a button');
     for (const { name, value } of element.attributes) {
-      if (!ATTRIBUTES.has(name)) found.push(`${element.nodeName} ${name}`);
+      if (!ATTRIBUTES.has(name) && !(OF_BUTTONS.has(name) && element.nodeName === 'BUTTON')) found.push(`${element.nodeName} ${name}`);
       if (name === 'class' && !CLASSES.test(value)) found.push(`class ${value}`);
       if (name === 'href' && !/^(https?:\/\/|mailto:)/.test(value)) found.push(`href ${value}`);
     }

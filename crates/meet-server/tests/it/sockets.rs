@@ -250,7 +250,10 @@ async fn a_socket_is_refused_with_a_status_before_the_upgrade() {
         }
         let plain = owner.get(&format!("/api/rooms/{room}/ws")).await;
         assert_eq!(plain.refusal(426), "upgrade_required");
-        assert_eq!((plain.json()["error"].as_str(), plain.header("upgrade")), (Some("expected WebSocket upgrade"), "websocket"));
+        assert_eq!(
+            (plain.json()["error"].as_str(), plain.header("upgrade")),
+            (Some("expected WebSocket upgrade"), "websocket")
+        );
         assert_eq!(server.app.hub().connections(), 0);
         server.stop().await;
     }

@@ -34,7 +34,7 @@ impl Socket {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        match soon("an upgrade", connect_async(request)).await {
+        match soon("an upgrade", Box::pin(connect_async(request))).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("no upgrade: {error}"),
@@ -51,16 +51,19 @@ impl Socket {
 
     /// The next text frame, or how the socket ended.
     pub(crate) async fn next(&mut self) -> Result<Value, Ended> {
-        loop {
-            match soon("a frame", self.0.next()).await {
-                Some(Ok(tungstenite::Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(tungstenite::Message::Close(frame))) => {
-                    return Err(Ended(frame.map(|CloseFrame { code, .. }| code.into())));
+        soon("a frame", async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(tungstenite::Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(tungstenite::Message::Close(frame))) => {
+                        return Err(Ended(frame.map(|CloseFrame { code, .. }| code.into())));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err(Ended(None)),
                 }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Ended(None)),
             }
-        }
+        })
+        .await
     }
 
     /// The next frame, which must be of this type.

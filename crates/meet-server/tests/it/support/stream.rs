@@ -34,20 +34,23 @@ impl Stream {
 
     /// The next event, or nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let event = parse(std::str::from_utf8(&self.buffer[..end]).unwrap());
-                self.buffer.drain(..end + 2);
-                if event.is_some() {
-                    return event;
+        soon("an event", async {
+            loop {
+                if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                    let event = parse(std::str::from_utf8(&self.buffer[..end]).unwrap());
+                    self.buffer.drain(..end + 2);
+                    if event.is_some() {
+                        return event;
+                    }
+                    continue;
                 }
-                continue;
+                match self.bytes.next().await {
+                    Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
+                    Some(Err(_)) | None => return None,
+                }
             }
-            match soon("an event", self.bytes.next()).await {
-                Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(_)) | None => return None,
-            }
-        }
+        })
+        .await
     }
 
     /// The next event of this name; others are passed over.

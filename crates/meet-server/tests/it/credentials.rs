@@ -1,5 +1,7 @@
 //! Which credential counts, and that one that ends, ends everywhere at once.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Caller, Server, Setup, databases, soon};
@@ -120,6 +122,26 @@ async fn a_cookie_ends_with_its_session_on_every_transport() {
         assert_eq!(browser.try_socket(&room, "").await.err(), Some(401));
         assert_eq!(browser.stream(&format!("/api/rooms/{room}/events")).await.status, 401);
         assert_eq!(browser.get("/api/rooms").await.refusal(401), "invalid_key");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_after_thirty_days_with_its_connections() {
+    for database in databases().await {
+        let server = Setup::on(database).manual_clock().start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let session = owner.session("ann").await;
+        server.clock.advance(Duration::from_secs(30 * 24 * 3600 - 1));
+        let held = session.hold(&server.app, &room).await;
+        server.app.sweep().await.unwrap();
+        session.get("/api/session").await.expect(200);
+        server.clock.advance(Duration::from_secs(1));
+        server.app.sweep().await.unwrap();
+        held.expect_credential_ended().await;
+        server.clock.advance(Duration::from_secs(10));
+        session.expect_shut_out(&room).await;
+        owner.get("/api/rooms").await.expect(200);
     }
 }
 

@@ -38,7 +38,7 @@ async fn pages_lead_through_all_of_history_in_both_directions() {
                 assert_eq!(answer.header("x-head-seq"), "10");
                 assert!(!answer.header("x-epoch").is_empty());
                 if relation == "next" {
-                    pages.extend(page)
+                    pages.extend(page);
                 } else {
                     pages.splice(0..0, page);
                 }

@@ -1,5 +1,8 @@
 //! What callers of a running server see: every test boots the real thing on port 0 and comes in by the front door.
 
+#![expect(clippy::unwrap_used, reason = "a story ends where it goes wrong")]
+#![expect(clippy::disallowed_methods, reason = "a story's tasks belong to the story and end with it")]
+
 mod support;
 
 mod bad_input;

@@ -15,6 +15,32 @@ async fn a_running_server_is_healthy_and_ready() {
 }
 
 #[tokio::test]
+async fn a_server_without_its_database_says_so_in_the_one_shape_and_lives() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let browser = owner.browser("ann").await;
+        server.app.store().close().await;
+        assert_eq!(server.stranger().get("/healthz").await.status, 200);
+        let body = json!({ "sender": "ann", "content": "hi" });
+        for answer in [
+            server.stranger().get("/readyz").await,
+            owner.get("/api/rooms").await,
+            browser.get("/api/rooms").await,
+            owner.post_json(&format!("/api/rooms/{room}/messages"), body).await,
+            server.stranger().post("/api/keys", "").await,
+        ] {
+            assert_eq!(answer.refusal(503), "unavailable");
+            assert!(!answer.header("retry-after").is_empty());
+            assert_eq!(answer.header("set-cookie"), "", "a cookie does not die with a database");
+            let sentence = answer.json()["error"].as_str().unwrap().to_lowercase();
+            assert!(!sentence.contains("sql") && !sentence.contains("postgres"), "{sentence}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_nowhere_unless_configured_and_then_for_the_bearer_of_the_token() {
     let server = Server::start().await;
     assert_eq!(server.stranger().get("/metrics").await.refusal(404), "not_found");
@@ -30,6 +56,20 @@ async fn metrics_are_nowhere_unless_configured_and_then_for_the_bearer_of_the_to
     let shown = server.stranger().with_token("observer").get("/metrics").await;
     assert_eq!(shown.status, 200);
     assert!(String::from_utf8(shown.body).unwrap().contains("meet_connections"));
+}
+
+#[tokio::test]
+async fn metrics_can_have_an_address_of_their_own() {
+    // The system gives a free port; the server takes it right after it was given back.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Setup::new().with(|config| config.metrics.listen = Some(address)).start().await;
+    server.new_tenant().await;
+    assert_eq!(server.stranger().get("/metrics").await.refusal(404), "not_found");
+    let shown = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(shown.contains("meet_http_requests_total"), "{shown}");
+    let other = reqwest::get(format!("http://{address}/api/rooms")).await.unwrap();
+    assert_eq!(other.status(), 404);
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -61,7 +101,7 @@ async fn the_document_describes_every_operation_with_its_refusals() {
     let answer = server.stranger().get("/openapi.json").await;
     let document = answer.expect(200);
     assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(serde_json::from_str::<Value>(&meet_server::openapi_json()).unwrap(), document);
+    assert_eq!(serde_json::from_str::<Value>(meet_server::openapi_json()).unwrap(), document);
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             assert!(operation["operationId"].is_string() && operation["tags"][0].is_string(), "{method} {path}");

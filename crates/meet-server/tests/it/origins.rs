@@ -197,3 +197,21 @@ async fn links_are_made_from_the_public_url_and_never_from_the_host() {
         assert!(!page.contains("evil.example") && !page.contains("app.example.net"), "{page}");
     }
 }
+
+#[tokio::test]
+async fn scripts_of_listed_origins_may_ask_first_and_those_of_others_are_told_nothing() {
+    let server = behind_a_name().start().await;
+    let ask = async |origin: &str| {
+        let page = server.stranger().with_header("origin", origin).with_header("access-control-request-method", "POST");
+        let page = page.with_header("access-control-request-headers", "authorization,content-type,idempotency-key");
+        page.call("OPTIONS", "/api/rooms", &Value::Null).await
+    };
+    let answer = ask("https://app.example.net").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.net");
+    for name in ["authorization", "content-type", "idempotency-key"] {
+        assert!(answer.header("access-control-allow-headers").contains(name), "{name}");
+    }
+    assert!(answer.header("vary").contains("origin"), "{}", answer.header("vary"));
+    let answer = ask("https://evil.example").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}

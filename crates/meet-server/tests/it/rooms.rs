@@ -234,6 +234,34 @@ async fn an_expired_room_says_so_for_a_day_and_then_was_never_there() {
 }
 
 #[tokio::test]
+async fn a_room_that_expires_ends_every_connection_to_it() {
+    for database in databases().await {
+        let server = Setup::on(database).manual_clock().start().await;
+        let owner = server.new_tenant().await;
+        let (room, stays) =
+            (owner.room_as(json!({ "name": "brief", "expires_in": 3600 })).await, owner.room("long").await);
+        let mut sockets =
+            [owner.socket(&room, "?name=ann").await, owner.session("bob").await.socket(&room, "?since=0").await];
+        let mut events = owner.stream(&format!("/api/rooms/{room}/events")).await;
+        let mut lobby = owner.stream("/api/lobby/events").await;
+        let mut other = owner.socket(&stays, "").await;
+        crate::support::eventually("all connections", || server.app.hub().connections() == 5).await;
+        server.app.sweep().await.unwrap();
+        server.clock.advance(Duration::from_hours(1));
+        sockets[0].send(json!({ "content": "too late", "client_id": "c" })).await;
+        assert_eq!(sockets[0].expect("error").await["client_id"], "c");
+        server.app.sweep().await.unwrap();
+        for socket in &mut sockets {
+            assert_eq!(socket.end().await.0, Some(4040));
+        }
+        while events.next().await.is_some() {}
+        assert_eq!(lobby.expect("room_deleted").await.data, json!({ "id": room }));
+        let said = owner.say(&stays, "ann", "still here").await;
+        assert_eq!(other.message().await, said);
+    }
+}
+
+#[tokio::test]
 async fn public_rooms_are_the_operators_and_those_that_it_lists() {
     for database in databases().await {
         let server = Setup::on(database).start().await;

@@ -1,6 +1,7 @@
 //! The databases that tests run on: an SQLite file each, and a fresh Postgres database each where there is a server.
 
 use std::{
+    env::VarError,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -71,8 +72,9 @@ pub(crate) async fn databases() -> Vec<Database> {
     let mut databases = vec![Database::sqlite()];
     match std::env::var("MEET_AI_TEST_POSTGRES") {
         Ok(server) => databases.push(Database::postgres(&server).await),
-        Err(_) if std::env::var("CI").is_ok() => panic!("MEET_AI_TEST_POSTGRES is not set, and in CI it must be"),
-        Err(_) => println!("skipped on Postgres: MEET_AI_TEST_POSTGRES is not set"),
+        Err(VarError::NotUnicode(_)) => panic!("MEET_AI_TEST_POSTGRES is no text"),
+        Err(VarError::NotPresent) if std::env::var("CI").is_ok() => panic!("MEET_AI_TEST_POSTGRES is not set, and in CI it must be"),
+        Err(VarError::NotPresent) => println!("skipped on Postgres: MEET_AI_TEST_POSTGRES is not set"),
     }
     databases
 }

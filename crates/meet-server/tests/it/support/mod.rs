@@ -26,10 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, event).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited in vain for {what}"),
-    }
+    let happened = tokio::time::timeout(PATIENCE, event).await;
+    happened.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 /// A running server.

@@ -134,7 +134,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// The operations of the OpenAPI document: method, path, operation id.
 pub(crate) fn operations() -> Vec<(String, String, String)> {
-    let document: Value = serde_json::from_str(&meet_server::openapi_json()).unwrap();
+    let document: Value = serde_json::from_str(meet_server::openapi_json()).unwrap();
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal),* $(,)?) => {
+    ($($(#[$doc:meta])* $variant:ident = $text:tt),* $(,)?) => {
         /// What went wrong, for programs: stable across releases.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

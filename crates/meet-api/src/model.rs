@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{InviteId, MessageId, RoomId, Timestamp, UserId};
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt),* $(,)? })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -223,5 +223,16 @@ mod tests {
             r#"{"id":"01900000-0000-7000-8000-000000000001","room_id":"01900000-0000-7000-8000-000000000002","roomId":"01900000-0000-7000-8000-000000000002","seq":7,"type":"message","user":"01900000-0000-7000-8000-000000000003","sender":"Ann","sender_type":"human","content":"hi","reply_to":null,"created_at":"1970-01-01T00:00:00.001Z"}"#
         );
         assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
+    }
+
+    #[cfg(feature = "openapi")]
+    #[test]
+    fn the_schema_of_a_word_lists_it_as_it_stands_on_the_wire() {
+        use utoipa::PartialSchema as _;
+
+        let schema = serde_json::to_value(Kind::schema()).unwrap();
+        assert_eq!(schema["enum"], serde_json::json!(["human", "agent"]));
+        let schema = serde_json::to_value(crate::ErrorCode::schema()).unwrap();
+        assert_eq!(schema["enum"][0], "missing_key");
     }
 }

@@ -121,6 +121,36 @@ async fn a_guest_cannot_come_under_a_name_that_somebody_has_in_any_spelling() {
 }
 
 #[tokio::test]
+async fn of_many_who_want_one_name_at_once_one_gets_it() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let made = invite(&owner, &room, json!({ "role": "member" })).await;
+        let racers: Vec<_> = ["Zoë", "ZOË", "zoe\u{308}"]
+            .into_iter()
+            .cycle()
+            .take(15)
+            .map(|name| {
+                let (owner, token) = (owner.clone(), made["token"].clone());
+                tokio::task::spawn(async move { redeem(&owner, &token, name).await })
+            })
+            .collect();
+        let mut admitted = 0;
+        for racer in racers {
+            let answer = racer.await.unwrap();
+            if answer.status == 201 {
+                admitted += 1;
+            } else {
+                assert_eq!(answer.refusal(409), "name_taken");
+            }
+        }
+        assert_eq!(admitted, 1);
+        assert_eq!(owner.get(&format!("/api/rooms/{room}/invites")).await.expect(200)[0]["uses"], 1);
+    }
+}
+
+#[tokio::test]
 async fn two_guests_of_one_invite_are_two_users() {
     let server = Server::start().await;
     let owner = server.new_tenant().await;

@@ -169,6 +169,37 @@ async fn the_sixth_room_in_a_day_is_one_too_many_whatever_happens_in_between() {
 }
 
 #[tokio::test]
+async fn of_everything_sent_at_once_exactly_as_much_passes_as_may() {
+    for database in databases().await {
+        let server = defaults(Setup::on(database)).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let messages = format!("/api/rooms/{room}/messages");
+        for (path, body, times, passes) in [
+            ("/api/rooms", json!({ "name": "x" }), 20, 4),
+            (messages.as_str(), json!({ "sender": "ann", "content": "hi" }), 120, 60),
+        ] {
+            let tasks: Vec<_> = (0..times)
+                .map(|_| {
+                    let (owner, path, body) = (owner.clone(), path.to_owned(), body.clone());
+                    tokio::task::spawn(async move { owner.post_json(&path, body).await })
+                })
+                .collect();
+            let mut passed = 0;
+            for task in tasks {
+                let answer = task.await.unwrap();
+                if answer.status == 201 {
+                    passed += 1;
+                } else {
+                    assert_eq!(answer.refusal(429), "rate_limited");
+                }
+            }
+            assert_eq!(passed, passes, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rotating_a_key_does_not_reset_its_messages() {
     let server = limited().start().await;
     let owner = server.new_tenant().await;

@@ -137,7 +137,10 @@ impl App {
             Err(refusal) => return self.replay_or(refusal, room, &user, idempotency.as_ref()).await,
         };
         let outcome = match self.refuse_when_disk_is_full() {
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                let repeated = self.replay_or(refusal, room, &user, idempotency.as_ref()).await;
+                repeated.map(|sent| (sent.message, true))
+            }
             Ok(()) => {
                 let message = NewMessage {
                     id: MessageId::from_uuid(self.clock().uuid()),
@@ -167,7 +170,7 @@ impl App {
         }
     }
 
-    /// A repeat is not counted, so one that comes above the limit still gets its answer.
+    /// A repeat is neither counted nor written, so one that comes above a limit still gets its answer.
     async fn replay_or(
         &self,
         refusal: Error,
@@ -254,7 +257,9 @@ impl App {
         loop {
             let page = match self.page(access, query, from).await {
                 // A tenant that is deleted takes its rooms along; whose credential ended is told that first.
-                Err(Error::RoomNotFound) => return Err(self.confirm(member).await.err().unwrap_or(Error::RoomNotFound)),
+                Err(Error::RoomNotFound) => {
+                    return Err(self.confirm(member).await.err().unwrap_or(Error::RoomNotFound));
+                }
                 page => page?,
             };
             if !page.messages.is_empty() || matches!(from, From::BeforeSeq(_)) {

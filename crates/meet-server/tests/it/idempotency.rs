@@ -135,6 +135,34 @@ async fn a_key_is_remembered_for_a_day_and_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_answered_when_nothing_new_can_be_stored() {
+    for database in databases().await {
+        let (mut token, mut seen) = (String::new(), None);
+        let mut database = Some(database);
+        // First with room on the disk and for one message, then without either.
+        for free in [0, u64::MAX] {
+            let setup = Setup::on(database.take().unwrap()).with(|config| {
+                config.limits.min_free_bytes = Some(free);
+                config.limits.messages_per_room = 1;
+            });
+            let server = setup.start().await;
+            if seen.is_none() {
+                let owner = server.new_tenant().await;
+                let room = owner.room("planning").await;
+                let first = post(&owner, &room, "k", "one").await.expect(201);
+                owner.token().clone_into(&mut token);
+                seen = Some((room, first));
+            }
+            let (room, first) = seen.as_ref().unwrap();
+            let owner = server.stranger().with_token(&token);
+            assert_eq!(post(&owner, room, "k", "one").await.expect(201), *first);
+            assert!(matches!(post(&owner, room, "k2", "two").await.status, 409 | 507));
+            database = Some(server.stop().await);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_has_1_to_255_characters() {
     let server = Server::start().await;
     let owner = server.new_tenant().await;

@@ -20,7 +20,7 @@ lint: ## Check format, lints, documentation, types and dependencies
 bench: ## Measure, and print the table (ARGS="…" goes to the benchmarks)
 	@scripts/bench.sh $(ARGS)
 
-soak: ## Run the long tests: MINUTES (default 30)
+soak: ## Run the long variants of the tests, then MINUTES (default 5) of each random input
 	@scripts/soak.sh
 
 fuzz: ## Feed random input to the parsers: MINUTES of each target (default 5)

@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# Builds the release binary and the load generator, then measures; arguments go to the generator (--help lists them).
+# Builds the server and the load generator for speed, and measures; arguments go to the load generator.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
-
 need_rust
-# Standard output is the table alone.
-{
-  build_page
-  cargo build --release --locked
-  cargo build --release --locked -p meet-bench
-} >&2
-exec "$TARGET/release/meet-bench" --binary "$TARGET/release/meet-ai" --directory "$TARGET/bench" "$@"
+
+build_page
+# Each by itself: what the load generator needs must not change how the server is built.
+cargo build --release --locked
+cargo build --release --locked --package meet-bench
+exec "$TARGET/release/meet-bench" "$@"

@@ -9,4 +9,5 @@ build_page
 # Each by itself: what the load generator needs must not change how the server is built.
 cargo build --release --locked
 cargo build --release --locked --package meet-bench
-exec "$TARGET/release/meet-bench" "$@"
+mkdir -p "$TARGET/bench"
+exec "$TARGET/release/meet-bench" --binary "$TARGET/release/meet-ai" --directory "$TARGET/bench" "$@"

@@ -125,7 +125,7 @@ impl Caller {
     /// A socket over a line whose reader takes little at a time.
     pub(crate) async fn narrow_socket(&self, room: &str, query: &str) -> Socket {
         let path = format!("/api/rooms/{room}/ws{query}");
-        Socket::open_over(narrow_line(self.address()).await, self.address(), &path, self.token()).await
+        Box::pin(Socket::open_over(narrow_line(self.address()).await, self.address(), &path, self.token())).await
     }
 
     /// A room's event stream over a line that nobody reads.

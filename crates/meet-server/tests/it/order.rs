@@ -1,0 +1,114 @@
+//! One order for everyone: whatever is stored is gapless, and every socket, stream and page tells it alike.
+
+use futures_util::future::join_all;
+use meet_api::Message;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::support::{Dice, Reader, Setup, databases, soak};
+
+#[tokio::test]
+async fn five_hundred_concurrent_posts_into_one_room_are_gapless_and_in_one_order_for_everyone() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        for _ in 0..soak(20) {
+            let before = owner.log(&room).await.len();
+            let head = (before + 500) as u64;
+            let mut reading = Vec::new();
+            for _ in 0..5 {
+                for reader in Reader::both(&owner, &room, before as u64).await {
+                    reading.push(reader.read_until(head));
+                }
+                let from_now = Reader::Socket(owner.socket(&room, "").await);
+                reading.push(from_now.read_until(head));
+            }
+            let contents: Vec<_> = (0..500).map(|n| format!("number {n}")).collect();
+            let posted: Vec<Message> = join_all(contents.iter().map(|content| owner.say(&room, "ann", content))).await;
+            let log = owner.log(&room).await.split_off(before);
+            assert_eq!(log.len(), 500);
+            for message in &posted {
+                assert_eq!(log[usize::try_from(message.seq).unwrap() - before - 1], *message);
+            }
+            for reader in reading {
+                assert_eq!(reader.await.unwrap(), log);
+            }
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_concurrent_posts_into_a_hundred_rooms_are_gapless_and_in_one_order_for_everyone() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let mut rooms = Vec::new();
+        for n in 0..100 {
+            rooms.push(owner.room(&format!("room {n}")).await);
+        }
+        let each = 5 * soak(20);
+        let mut reading = Vec::new();
+        for room in &rooms {
+            for reader in Reader::both(&owner, room, 0).await {
+                reading.push((room, reader.read_until(each as u64)));
+            }
+        }
+        let posts = (0..each).flat_map(|n| rooms.iter().map(move |room| (room, format!("number {n}"))));
+        let posts: Vec<_> = posts.collect();
+        join_all(posts.iter().map(|(room, content)| owner.say(room, "ann", content))).await;
+        for (room, reader) in reading {
+            let log = owner.log(room).await;
+            assert_eq!(log.len(), each);
+            assert_eq!(reader.await.unwrap(), log);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_posts_cut_at_random_bytes_leave_an_idle_subscriber_with_exactly_the_log() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let readers = Reader::both(&owner, &room, 0).await;
+        let mut dice = Dice(11);
+        let times = 1000 * soak(20);
+        for lot in 0..times / 50 {
+            let cuts: Vec<_> = (0..50)
+                .map(|n| {
+                    let body = json!({ "sender": "ann", "content": format!("number {lot}.{n}") }).to_string();
+                    let length = format!("content-length: {}\r\n", body.len());
+                    let head = owner.head("POST", &format!("/api/rooms/{room}/messages"), &length);
+                    let request = format!("{head}\r\n{body}");
+                    // Half of them are cut in or right behind the body.
+                    let end =
+                        if dice.below(2) == 0 { dice.below(request.len() + 1) } else { request.len() - dice.below(3) };
+                    (request, end, dice.below(2) == 0)
+                })
+                .collect();
+            join_all(cuts.into_iter().map(|(request, end, is_reset)| async move {
+                let mut line = TcpStream::connect(server.address).await.unwrap();
+                line.write_all(&request.as_bytes()[..end]).await.unwrap();
+                if is_reset {
+                    line.set_zero_linger().unwrap();
+                }
+            }))
+            .await;
+        }
+        let end = owner.say(&room, "ann", "the end").await;
+        let log = owner.log(&room).await;
+        let until = usize::try_from(end.seq).unwrap();
+        assert!((2..=times).contains(&until), "{until} of {times} were stored");
+        for mut reader in readers {
+            assert_eq!(reader.until(end.seq).await, log[..until]);
+        }
+        let mut contents: Vec<_> = log.iter().map(|message| &message.content).collect();
+        contents.sort();
+        contents.dedup();
+        assert_eq!(contents.len(), log.len(), "nothing is stored twice");
+        server.stop().await;
+    }
+}

@@ -202,6 +202,11 @@ impl Lines {
         Self(receiver)
     }
 
+    /// Everything from here to the end of the process.
+    pub(crate) fn rest(&self) -> String {
+        self.0.iter().collect::<Vec<_>>().join("\n")
+    }
+
     /// The next line; a test that gets none fails.
     pub(crate) fn next(&self) -> String {
         self.0.recv_timeout(PATIENCE).expect("another line")

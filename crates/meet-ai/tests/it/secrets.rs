@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use serde_json::json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::{
     fake::{Answer, Fake},
-    machine::{Machine, Running, failed},
+    machine::{Machine, Running, Server, failed},
 };
 
 fn has_credential(request: &str) -> bool {
@@ -121,5 +122,43 @@ fn a_program_that_fails_or_floods_does_not_end_the_listener() {
         if seq == 1 {
             machine.ok(&["send-message", "general", "scout", "two"]);
         }
+    }
+}
+
+#[test]
+fn the_most_talkative_log_holds_no_secret_no_query_and_no_message() {
+    let machine = Machine::new();
+    let mut command = machine.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    command.env("MEET_AI_LOG", "trace").env("MEET_AI_METRICS__TOKEN", "metrics-secret");
+    let mut server = Server::start(command);
+    let key = machine.key_of(&server.url);
+    let said = |method: &str, path: &str, key: &str, body: &str| {
+        let (_, answer) = server.http(method, path, key, body);
+        serde_json::from_str::<Value>(&answer).unwrap_or_default()
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let room = text(&said("POST", "/api/rooms", &key, r#"{"name": "plans"}"#)["id"]);
+    let messages = format!("/api/rooms/{room}/messages");
+    said("POST", &messages, &key, r#"{"sender": "ann", "content": "the-message-itself"}"#);
+    said("GET", &format!("/api/rooms/{room}/search?q=the-query-itself"), &key, "");
+    said("GET", &format!("/api/lobby/events?token={key}x"), "", "");
+    said("GET", "/api/rooms", "mai_wrong-credential-1234", "");
+    said("GET", "/metrics", "metrics-secret", "");
+    let invite = said("POST", &format!("/api/rooms/{room}/invites"), &key, r#"{"role": "member"}"#);
+    let invite = text(&invite["token"]);
+    let guest = said("POST", "/api/session", "", &json!({ "invite": invite, "name": "gil" }).to_string());
+    let session = text(&guest["token"]);
+    said("POST", &messages, &session, r#"{"content": 5}"#);
+    let rotated = text(&said("POST", "/api/keys/rotate", &key, "")["key"]);
+    let owner = server.owner_link.as_deref().and_then(|link| link.split('=').next_back()).unwrap().to_owned();
+    server.process.signal(Signal::TERM);
+    server.process.wait();
+    let log = server.process.stderr.rest();
+    assert!(log.contains("/api/rooms/{id}/messages"), "requests are not logged: {log}");
+    let secrets = [&key, &session, &invite, &rotated, &owner];
+    assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
+    let texts = ["the-message-itself", "the-query-itself", "wrong-credential", "metrics-secret"];
+    for secret in secrets.into_iter().map(String::as_str).chain(texts) {
+        assert!(!log.contains(secret), "{secret} stands in the log");
     }
 }

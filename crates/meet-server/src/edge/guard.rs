@@ -55,13 +55,14 @@ fn known_method(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// Counts requests by route and status; a route is its pattern, never the ids in it.
+/// Counts and logs requests by route and status; a route is its pattern, never the ids or the query in it.
 pub(crate) async fn count_requests(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = path.unwrap_or_else(|| "none".to_owned());
     let method = known_method(request.method());
     let response = next.run(request).await;
     let status = response.status().as_str().to_owned();
+    tracing::debug!(http.method = method, http.route = route, http.status = status, "answered a request");
     metrics::counter!("meet_http_requests_total", "method" => method, "route" => route, "status" => status)
         .increment(1);
     response

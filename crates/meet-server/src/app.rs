@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{Config, Hosts, PublicUrl},
     error::Error,
-    hub::{Address, Channel, Hub, Publication},
+    hub::{Address, Hub, Publication},
     limits::{Slots, Windows},
     sweep::Sweeper,
     tasks::Tasks,
@@ -267,9 +267,11 @@ impl App {
 fn publish(hub: &Hub, batch: &[Appended]) {
     metrics::counter!("meet_messages_total").increment(batch.len() as u64);
     metrics::histogram!("meet_append_batch_size").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-    for appended in batch {
-        let channel = Channel::Chat(appended.message.room_id);
-        let publication = Publication::message(channel, Arc::clone(&appended.message));
-        hub.publish(Address { tenant: appended.tenant, channel }, &Arc::new(publication));
+    let room = |appended: &Appended| Address::chat(appended.tenant, appended.message.room_id);
+    for one_room in batch.chunk_by(|left, right| room(left) == room(right)) {
+        let address = room(&one_room[0]);
+        let publication = |appended: &Appended| Publication::message(address.channel, Arc::clone(&appended.message));
+        let publications: Vec<_> = one_room.iter().map(|appended| Arc::new(publication(appended))).collect();
+        hub.publish(address, &publications);
     }
 }

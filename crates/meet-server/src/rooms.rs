@@ -275,7 +275,7 @@ impl App {
     }
 
     fn publish_lobby(&self, tenant: TenantId, event: LobbyEvent) {
-        self.hub().publish(Address::org(tenant), &Publication::lobby(Channel::Org, event).into());
+        self.hub().publish(Address::org(tenant), &[Publication::lobby(Channel::Org, event).into()]);
     }
 
     /// Tells lobbies of rooms that changed, or whose head or people did, each at most once a second.

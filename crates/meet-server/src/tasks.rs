@@ -43,11 +43,6 @@ impl Tasks {
         self.tracker.spawn(task)
     }
 
-    /// Work that somebody else polls and that is waited for all the same.
-    pub fn track<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        self.tracker.track_future(work)
-    }
-
     /// Tells every task to end.
     pub fn stop(&self) {
         self.stop.cancel();

@@ -35,8 +35,10 @@ use crate::{
 use room::{RoomReader, Since};
 use transport::Transport;
 
-/// A small read buffer: most sockets only listen, and the default costs 128 KiB each.
-const READ_BUFFER: usize = 4096;
+/// A small read buffer: most sockets only listen, and the default costs 128 KiB each. Longer frames still fit.
+const READ_BUFFER: usize = 1024;
+/// Up to here frames are collected into one write; a flush writes what there is. It is allocated as it fills.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The live routes.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -76,12 +78,15 @@ async fn room_socket(
         return Ok(error_answer(ErrorCode::UpgradeRequired, "expected WebSocket upgrade"));
     };
     let reader = reader(&app, caller, access, &query, since, ip, Encoding::Frame).await?;
-    let upgrade =
-        upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0).max_message_size(MAX_BODY).max_frame_size(MAX_BODY);
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_BODY)
+        .max_frame_size(MAX_BODY);
     Ok(upgrade.on_upgrade(move |socket| {
-        let clock = app.clock().clone();
-        let tasks = app.tasks().clone();
-        tasks.track(async move { reader.run(app, Transport::web_socket(socket, clock)).await })
+        let transport = Transport::web_socket(socket, app.clock().clone());
+        app.tasks().clone().spawn(reader.run(app, transport));
+        std::future::ready(())
     }))
 }
 

@@ -77,8 +77,8 @@ impl From<Error> for End {
 
 impl RoomReader {
     /// Serves the connection until it ends.
-    pub(super) async fn run(self, app: App, transport: Transport) {
-        let mut session = Session {
+    pub(super) fn run(self, app: App, transport: Transport) -> impl Future<Output = ()> + Send + 'static {
+        let session = Session {
             app,
             position: Position::after(self.access.room.head_seq),
             has_events: self.since.is_some(),
@@ -86,15 +86,7 @@ impl RoomReader {
             transport,
             batch: Vec::new(),
         };
-        let end = session.serve().await;
-        let Session { reader: Self { subscription, connection, slot, .. }, transport, .. } = session;
-        drop((subscription, connection));
-        match end {
-            End::Gone => {}
-            End::Close(reason) => transport.close(reason).await,
-            End::TooLarge => transport.close_too_large().await,
-        }
-        drop(slot);
+        session.run()
     }
 
     fn encode(&self, message: &Message) -> Bytes {
@@ -152,7 +144,20 @@ struct Session {
     batch: Vec<Bytes>,
 }
 
+/// Most connections only listen: what one of them does rarely is boxed, so that its task stays small.
 impl Session {
+    async fn run(mut self) {
+        let end = self.serve().await;
+        let Self { reader: RoomReader { subscription, connection, slot, .. }, transport, .. } = self;
+        drop((subscription, connection));
+        match end {
+            End::Gone => {}
+            End::Close(reason) => transport.close(reason).await,
+            End::TooLarge => transport.close_too_large().await,
+        }
+        drop(slot);
+    }
+
     async fn serve(&mut self) -> End {
         match self.serve_until_end().await {
             Ok(never) => match never {},
@@ -161,7 +166,7 @@ impl Session {
     }
 
     async fn serve_until_end(&mut self) -> Result<std::convert::Infallible, End> {
-        self.greet().await?;
+        Box::pin(self.greet()).await?;
         loop {
             self.deliver().await?;
             let outbox = std::sync::Arc::clone(self.reader.connection.outbox());
@@ -186,7 +191,7 @@ impl Session {
                 self.position = Position::after(since.seq.max(floor.min(head_seq)));
                 self.push(&ServerFrame::Hello { room_id, head_seq, epoch });
                 if self.position.at() < head_seq {
-                    self.fill().await?;
+                    Box::pin(self.fill()).await?;
                 }
             }
         }
@@ -213,7 +218,7 @@ impl Session {
         match &publication.body {
             Body::Message(message) => match self.position.step(message.seq) {
                 Step::Drop => Ok(()),
-                Step::Fill => self.fill().await,
+                Step::Fill => Box::pin(self.fill()).await,
                 Step::Take => {
                     let is_wanted = self.reader.filter.admits(message);
                     if is_wanted {
@@ -299,7 +304,7 @@ impl Session {
         };
         match parse(&text) {
             Ok(ClientFrame::Ping) => self.push(&ServerFrame::Pong),
-            Ok(ClientFrame::Message(message)) => self.say(message).await?,
+            Ok(ClientFrame::Message(message)) => Box::pin(self.say(message)).await?,
             Err(error) => self.refuse(&error, None),
         }
         self.flush().await

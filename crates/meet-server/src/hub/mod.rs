@@ -176,12 +176,13 @@ impl Hub {
         lock(&self.0.connections).values().map(|(_, outbox)| outbox.bytes()).sum()
     }
 
-    /// Hands a publication to everyone who listens there. Never waits: a full queue closes its connection.
-    pub fn publish(&self, address: Address, publication: &Arc<Publication>) {
+    /// Hands publications to everyone who listens there, each listener woken once. Never waits: a full queue closes
+    /// its connection.
+    pub fn publish(&self, address: Address, publications: &[Arc<Publication>]) {
         if let Some(topic) = self.topic(address) {
-            lock(&topic).publish(publication);
+            lock(&topic).publish(publications);
         }
-        if publication.offset().is_some() {
+        if publications.iter().any(|publication| publication.offset().is_some()) {
             self.mark_changed(address);
         }
     }
@@ -260,7 +261,7 @@ impl Hub {
         if let Some(subscriber) = topic.subscribers.remove(&connection)
             && let Some(event) = topic.roster.leave(&subscriber.standing)
         {
-            topic.publish(&Arc::new(Publication::presence(address.channel, event)));
+            topic.publish(&[Arc::new(Publication::presence(address.channel, event))]);
         }
         if topic.subscribers.is_empty() {
             shard.remove(&address);
@@ -271,9 +272,9 @@ impl Hub {
 }
 
 impl Topic {
-    fn publish(&self, publication: &Arc<Publication>) {
+    fn publish(&self, publications: &[Arc<Publication>]) {
         for subscriber in self.subscribers.values() {
-            subscriber.outbox.push(publication);
+            subscriber.outbox.push(publications);
         }
     }
 }
@@ -301,7 +302,7 @@ impl Connection {
         let joined = topic.roster.join(&standing, now);
         topic.subscribers.insert(self.id, Subscriber { outbox: Arc::clone(&self.outbox), foreign, standing });
         if let Some(event) = joined {
-            topic.publish(&Arc::new(Publication::presence(address.channel, event)));
+            topic.publish(&[Arc::new(Publication::presence(address.channel, event))]);
         }
         drop(topic);
         self.hub.mark_changed(address);

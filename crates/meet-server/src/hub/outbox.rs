@@ -54,22 +54,26 @@ impl Outbox {
         Self { limit, state: Mutex::default(), wake: Notify::new(), end: Notify::new() }
     }
 
-    pub(super) fn push(&self, publication: &Arc<Publication>) {
+    /// Queues publications in their order and wakes the reader once for all of them.
+    pub(super) fn push(&self, publications: &[Arc<Publication>]) {
         let mut state = lock(&self.state);
         if state.closed.is_some() {
             return;
         }
-        let bytes = publication.bytes() + ENTRY_BYTES;
-        if state.bytes + bytes > self.limit {
+        for publication in publications {
+            let bytes = publication.bytes() + ENTRY_BYTES;
+            if state.bytes + bytes <= self.limit {
+                state.bytes += bytes;
+                state.queue.push_back(Arc::clone(publication));
+                continue;
+            }
             state.queue.clear();
             state.bytes = 0;
             if !state.lossy {
                 state.closed = Some(CloseReason::TooSlow);
                 self.end.notify_one();
+                break;
             }
-        } else {
-            state.bytes += bytes;
-            state.queue.push_back(Arc::clone(publication));
         }
         drop(state);
         self.wake.notify_one();
@@ -153,7 +157,7 @@ mod tests {
     fn a_full_queue_ends_its_connection_and_frees_its_memory() {
         let outbox = Outbox::new(1000);
         for _ in 0..100 {
-            outbox.push(&publication());
+            outbox.push(&[publication()]);
         }
         assert!(matches!(outbox.drain(), Drained::Closed(CloseReason::TooSlow)));
         assert_eq!(lock(&outbox.state).queue.len(), 0);
@@ -164,7 +168,7 @@ mod tests {
         let outbox = Outbox::new(1000);
         outbox.set_lossy(true);
         for _ in 0..100 {
-            outbox.push(&publication());
+            outbox.push(&[publication()]);
         }
         assert!(matches!(outbox.drain(), Drained::Publications(_)));
     }

@@ -47,7 +47,7 @@ async fn a_filter_leaves_out_the_same_on_every_transport() {
             let wanted: Vec<_> = log.iter().filter(|message| wanted.contains(&message.seq)).cloned().collect();
             assert_eq!(owner.messages(&place, &format!("?{query}")).await, wanted, "{query}");
             let again = owner.socket(&place, &format!("?since=0&{query}")).await;
-            for mut reader in [socket, plain, again].map(Reader::Socket).into_iter().chain([Reader::Stream(stream)]) {
+            for mut reader in [socket, plain, again].map(Reader::from).into_iter().chain([Reader::from(stream)]) {
                 for message in &wanted {
                     assert_eq!(reader.message().await, *message, "{query}");
                 }
@@ -80,7 +80,7 @@ async fn a_filtered_reader_is_told_where_it_stands_after_five_hundred_left_out()
         let room = owner.room("planning").await;
         let socket = owner.socket(&room, "?since=0&mentions=bob").await;
         let stream = owner.stream(&format!("/api/rooms/{room}/events?since=0&mentions=bob")).await;
-        let mut readers = [Reader::Socket(socket), Reader::Stream(stream)];
+        let mut readers = [Reader::from(socket), Reader::from(stream)];
         for reader in &mut readers {
             reader.expect("hello").await;
         }
@@ -126,7 +126,7 @@ async fn a_filtered_reader_of_a_busy_room_comes_back_without_a_resync() {
         let socket = owner.socket(&room, &format!("?since={by_socket}&{query}")).await;
         let resuming = owner.clone().with_header("last-event-id", &by_event);
         let stream = resuming.stream(&format!("/api/rooms/{room}/events?since=0&{query}")).await;
-        for mut reader in [Reader::Socket(socket), Reader::Stream(stream)] {
+        for mut reader in [Reader::from(socket), Reader::from(stream)] {
             reader.expect("hello").await;
             assert_eq!(reader.message().await, said);
         }

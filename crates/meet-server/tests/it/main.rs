@@ -6,7 +6,9 @@
 mod support;
 
 mod bad_input;
+mod caps;
 mod credentials;
+mod expiry;
 mod filters;
 mod history;
 mod idempotency;
@@ -24,6 +26,8 @@ mod presence;
 mod restore;
 mod rooms;
 mod search;
+mod shutdown;
+mod slow_readers;
 mod sockets;
 mod story;
 mod streams;

@@ -3,9 +3,12 @@
 use futures_util::future::join_all;
 use meet_api::Message;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::support::{Dice, Reader, Setup, databases, soak};
+use crate::support::{Dice, Reader, Setup, databases, soak, soon};
 
 #[tokio::test]
 async fn five_hundred_concurrent_posts_into_one_room_are_gapless_and_in_one_order_for_everyone() {
@@ -21,7 +24,7 @@ async fn five_hundred_concurrent_posts_into_one_room_are_gapless_and_in_one_orde
                 for reader in Reader::both(&owner, &room, before as u64).await {
                     reading.push(reader.read_until(head));
                 }
-                let from_now = Reader::Socket(owner.socket(&room, "").await);
+                let from_now = Reader::from(owner.socket(&room, "").await);
                 reading.push(from_now.read_until(head));
             }
             let contents: Vec<_> = (0..500).map(|n| format!("number {n}")).collect();
@@ -83,15 +86,19 @@ async fn a_thousand_posts_cut_at_random_bytes_leave_an_idle_subscriber_with_exac
                     let length = format!("content-length: {}\r\n", body.len());
                     let head = owner.head("POST", &format!("/api/rooms/{room}/messages"), &length);
                     let request = format!("{head}\r\n{body}");
-                    // Half of them are cut in or right behind the body.
-                    let end =
-                        if dice.below(2) == 0 { dice.below(request.len() + 1) } else { request.len() - dice.below(3) };
-                    (request, end, dice.below(2) == 0)
+                    // In the request, right behind it, or in the answer.
+                    let (end, answer) = match dice.below(3) {
+                        0 => (dice.below(request.len() + 1), 0),
+                        1 => (request.len(), 0),
+                        _ => (request.len(), 1 + dice.below(40)),
+                    };
+                    (request, end, answer, dice.below(2) == 0)
                 })
                 .collect();
-            join_all(cuts.into_iter().map(|(request, end, is_reset)| async move {
+            join_all(cuts.into_iter().map(|(request, end, answer, is_reset)| async move {
                 let mut line = TcpStream::connect(server.address).await.unwrap();
                 line.write_all(&request.as_bytes()[..end]).await.unwrap();
+                soon("the answer", line.read_exact(&mut vec![0; answer])).await.unwrap();
                 if is_reset {
                     line.set_zero_linger().unwrap();
                 }

@@ -107,7 +107,7 @@ async fn a_void_cursor_gets_a_resync_and_goes_on_from_the_head() {
             let socket = owner.socket(&room, query).await;
             let stream = owner.stream(&format!("/api/rooms/{room}/events{query}")).await;
             let mut readers = Vec::new();
-            for mut reader in [Reader::Socket(socket), Reader::Stream(stream)] {
+            for mut reader in [Reader::from(socket), Reader::from(stream)] {
                 let resync = reader.expect("resync").await;
                 assert_eq!(resync, json!({ "type": "resync", "head_seq": head, "epoch": epoch }), "{query}");
                 readers.push(reader);
@@ -155,7 +155,7 @@ async fn what_the_hub_never_heard_of_is_filled_in_from_the_store() {
         let room = owner.room("planning").await;
         let first = owner.say(&room, "ann", "first").await;
         let mut readers = Vec::from(Reader::both(&owner, &room, 0).await);
-        let mut from_now = Reader::Socket(owner.socket(&room, "").await);
+        let mut from_now = Reader::from(owner.socket(&room, "").await);
         for reader in &mut readers {
             assert_eq!(reader.message().await, first);
         }
@@ -165,7 +165,7 @@ async fn what_the_hub_never_heard_of_is_filled_in_from_the_store() {
         }
         let log = owner.log(&room).await;
         assert_eq!(log.len(), 1 + 3 * 701);
-        readers.push(Reader::Stream(owner.stream(&format!("/api/rooms/{room}/events?since=1")).await));
+        readers.push(Reader::from(owner.stream(&format!("/api/rooms/{room}/events?since=1")).await));
         for reader in &mut readers {
             assert_eq!(reader.until(2104).await, log[1..]);
         }

@@ -36,9 +36,21 @@ impl Dice {
 /// Whatever hands out a room's messages one by one.
 pub(crate) enum Reader {
     /// A room's WebSocket.
-    Socket(Socket),
+    Socket(Box<Socket>),
     /// A room's event stream.
     Stream(Stream),
+}
+
+impl From<Socket> for Reader {
+    fn from(socket: Socket) -> Self {
+        Self::Socket(Box::new(socket))
+    }
+}
+
+impl From<Stream> for Reader {
+    fn from(stream: Stream) -> Self {
+        Self::Stream(stream)
+    }
 }
 
 impl Reader {
@@ -47,7 +59,7 @@ impl Reader {
         let socket = caller.socket(room, &format!("?since={since}")).await;
         let stream = caller.stream(&format!("/api/rooms/{room}/events?since={since}")).await;
         assert_eq!(stream.status, 200);
-        [Self::Socket(socket), Self::Stream(stream)]
+        [socket.into(), stream.into()]
     }
 
     /// The next frame's or event's type and data.
@@ -125,7 +137,7 @@ impl Caller {
     /// A socket over a line whose reader takes little at a time.
     pub(crate) async fn narrow_socket(&self, room: &str, query: &str) -> Socket {
         let path = format!("/api/rooms/{room}/ws{query}");
-        Box::pin(Socket::open_over(narrow_line(self.address()).await, self.address(), &path, self.token())).await
+        Socket::open_over(narrow_line(self.address()).await, self.address(), &path, self.token()).await
     }
 
     /// A room's event stream over a line that nobody reads.

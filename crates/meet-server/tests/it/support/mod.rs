@@ -12,7 +12,7 @@ pub(crate) use database::{Database, databases};
 pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
-pub(crate) use visitors::{eventually, exchange, operations};
+pub(crate) use visitors::{Held, eventually, exchange, operations};
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -100,6 +100,7 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         config.listen = address;
         let started = App::open(config, clock.clone(), address).await.unwrap();
+        started.app.end_first_start().await.unwrap();
         let app = started.app.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = started.app;

@@ -46,7 +46,7 @@ impl Socket {
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         let upgrade = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(line));
-        Self(soon("an upgrade", upgrade).await.unwrap().0)
+        Self(soon("an upgrade", Box::pin(upgrade)).await.unwrap().0)
     }
 
     /// The next text frame, or how the socket ended.

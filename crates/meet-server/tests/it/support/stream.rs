@@ -1,6 +1,6 @@
 //! An event stream as a caller reads it.
 
-use futures_util::{Stream as _, StreamExt};
+use futures_util::StreamExt;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
@@ -61,11 +61,6 @@ impl Stream {
                 return event;
             }
         }
-    }
-
-    /// Whether nothing more can come.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.bytes.size_hint().1 == Some(0)
     }
 }
 

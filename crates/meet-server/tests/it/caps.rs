@@ -1,0 +1,193 @@
+//! How many connections there may be: per user, tenant, address and server; watchers; lines that say nothing.
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Caller, Server, Setup, eventually, narrow_line, read_to, soon};
+
+/// Asserts that another socket, stream, lobby and poll are all refused with this status, and told when to come back.
+async fn expect_full(caller: &Caller, room: &str, status: u16, code: &str) {
+    let refused = [
+        caller.refused_socket(room, "").await,
+        caller.get(&format!("/api/rooms/{room}/events")).await,
+        caller.get("/api/lobby/events").await,
+        caller.get(&format!("/api/rooms/{room}/messages?wait=60")).await,
+    ];
+    for answer in refused {
+        assert_eq!(answer.refusal(status), code);
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+    }
+    caller.get(&format!("/api/rooms/{room}/messages")).await.expect(200);
+}
+
+/// Asserts that a place is free again as soon as the connection that held it is gone.
+async fn expect_free(server: &Server, caller: &Caller, room: &str) {
+    eventually("the place to be free", || server.app.hub().connections() < 4).await;
+    soon("a place", async { while caller.try_socket(room, "").await.is_err() {} }).await;
+}
+
+/// Opens a socket, a stream, a lobby and a poll: four connections.
+async fn hold_four(server: &Server, caller: &Caller, room: &str) -> crate::support::Socket {
+    let held = caller.hold(&server.app, room).await;
+    assert_eq!(server.app.hub().connections(), 4);
+    // All but the socket stay open in a task until the test is over.
+    let crate::support::Held { socket, events, lobby, poll } = held;
+    drop(tokio::task::spawn(async move {
+        let _open = (events, lobby);
+        drop(poll.await);
+    }));
+    socket
+}
+
+#[tokio::test]
+async fn a_user_holds_only_so_many_connections_and_a_closed_one_frees_its_place() {
+    let server = Setup::new().with(|config| config.limits.sockets_per_user = 4).start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let (ann, bob) = (owner.session("ann").await, owner.session("bob").await);
+    let socket = hold_four(&server, &ann, &room).await;
+    expect_full(&ann, &room, 429, "rate_limited").await;
+    // The same user by its name, and others.
+    assert_eq!(owner.refused_socket(&room, "?name=ann").await.refusal(429), "rate_limited");
+    bob.socket(&room, "").await;
+    owner.socket(&room, "?name=carl").await;
+    drop(socket);
+    expect_free(&server, &ann, &room).await;
+}
+
+#[tokio::test]
+async fn a_tenant_holds_only_so_many_connections_over_all_its_users() {
+    let server = Setup::new().with(|config| config.limits.sockets_per_tenant = 4).start().await;
+    let (owner, other) = (server.new_tenant().await, server.new_tenant().await);
+    let room = owner.room("planning").await;
+    let socket = hold_four(&server, &owner.session("ann").await, &room).await;
+    for caller in [&owner, &owner.session("bob").await] {
+        expect_full(caller, &room, 429, "rate_limited").await;
+    }
+    let elsewhere = other.room("elsewhere").await;
+    other.socket(&elsewhere, "").await;
+    drop(socket);
+    expect_free(&server, &owner, &room).await;
+}
+
+#[tokio::test]
+async fn an_address_holds_only_so_many_connections_whoever_it_is() {
+    let server = Setup::new().with(|config| config.limits.sockets_per_ip = 4).start().await;
+    let (owner, other) = (server.new_tenant().await, server.new_tenant().await);
+    let (room, elsewhere) = (owner.room("planning").await, other.room("elsewhere").await);
+    let socket = hold_four(&server, &owner, &room).await;
+    expect_full(&owner, &room, 429, "rate_limited").await;
+    expect_full(&other, &elsewhere, 429, "rate_limited").await;
+    drop(socket);
+    expect_free(&server, &other, &elsewhere).await;
+}
+
+#[tokio::test]
+async fn a_full_server_says_so_and_when_to_come_back() {
+    let server = Setup::new().with(|config| config.limits.sockets = Some(4)).start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let socket = hold_four(&server, &owner, &room).await;
+    expect_full(&owner, &room, 503, "unavailable").await;
+    drop(socket);
+    expect_free(&server, &owner, &room).await;
+}
+
+#[tokio::test]
+async fn a_thousand_anonymous_watchers_are_a_number_and_the_next_one_is_too_many() {
+    let server = Setup::new().with(|config| config.limits.sockets_per_ip = 1001).start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room_as(json!({ "name": "stage", "visibility": "public" })).await;
+    let mut observer = owner.socket(&room, "?since=0&name=ann").await;
+    observer.expect("hello").await;
+    observer.expect("presence").await;
+    let stranger = server.stranger();
+    let mut watchers = Vec::new();
+    for _ in 0..20 {
+        watchers.extend(join_all((0..50).map(|_| stranger.socket(&room, ""))).await);
+    }
+    assert_eq!(stranger.refused_socket(&room, "").await.refusal(429), "rate_limited");
+    let shown = owner.get(&format!("/api/rooms/{room}/presence")).await.expect(200);
+    assert_eq!((shown["members"].as_array().unwrap().len(), &shown["watching"]), (1, &json!(1000)));
+    let said = owner.say(&room, "ann", "so many").await;
+    assert_eq!(observer.next().await.unwrap(), json!(said), "no event in between");
+    for message in join_all(watchers.iter_mut().map(crate::support::Socket::message)).await {
+        assert_eq!(message, said);
+    }
+    drop(watchers);
+    eventually("the watchers to go", || server.app.hub().connections() == 1).await;
+    let shown = owner.get(&format!("/api/rooms/{room}/presence")).await.expect(200);
+    assert_eq!(shown["watching"], 0);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_lacks_its_headers_is_refused_and_takes_no_place() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let path = format!("/api/rooms/{room}/ws");
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for (headers, status) in [
+        (String::new(), "426"),
+        (upgrade.to_owned(), "426"),
+        (format!("{upgrade}sec-websocket-version: 13\r\n"), "426"),
+        (format!("{upgrade}sec-websocket-version: 8\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), "426"),
+        ("upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n".to_owned(), "426"),
+    ] {
+        let mut line = narrow_line(server.address).await;
+        let request = format!("{}\r\n", owner.head("GET", &path, &headers));
+        line.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to(&mut line, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers}: {answer}");
+    }
+    assert_eq!(server.app.hub().connections(), 0);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_upgraded_and_left_alone_leaves_when_its_line_is_cut() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let more = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut lines = Vec::new();
+    for _ in 0..20 {
+        let mut line = narrow_line(server.address).await;
+        line.write_all(owner.head("GET", &format!("/api/rooms/{room}/ws?name=ann"), more).as_bytes()).await.unwrap();
+        lines.push(line);
+    }
+    for line in &mut lines {
+        assert!(read_to(line, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
+    }
+    assert_eq!(owner.get(&format!("/api/rooms/{room}")).await.expect(200)["online"], 1);
+    let said = owner.say(&room, "ann", "is anybody there?").await;
+    assert_eq!(owner.log(&room).await, [said]);
+    drop(lines);
+    eventually("them to be gone", || server.app.hub().connections() == 0).await;
+    assert_eq!(owner.get(&format!("/api/rooms/{room}")).await.expect(200)["online"], 0);
+}
+
+#[tokio::test]
+async fn a_line_that_says_nothing_is_cut_and_holds_nobody_up() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let mut lines = Vec::new();
+    for _ in 0..50 {
+        lines.push(narrow_line(server.address).await);
+        let mut half = narrow_line(server.address).await;
+        half.write_all(b"GET /api/rooms HTTP/1.1\r\nhost: ").await.unwrap();
+        lines.push(half);
+    }
+    let said = owner.say(&room, "ann", "the server lives").await;
+    assert_eq!(owner.log(&room).await, [said]);
+    let cut = join_all(lines.iter_mut().map(|line| async move {
+        let mut rest = Vec::new();
+        soon("the line to be cut", line.read_to_end(&mut rest)).await
+    }));
+    for read in cut.await {
+        // With or without a word about it.
+        drop(read);
+    }
+}

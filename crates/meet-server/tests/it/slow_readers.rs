@@ -1,0 +1,116 @@
+//! Readers that do not read: bounded, ended, told why when they come back in time, and nobody else notices.
+
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
+
+use crate::support::{Caller, Ended, Reader, Server, Setup, Socket, eventually, soak, soon};
+
+const CLOSED: &str = "meet_connections_closed_total{code=\"1013\"}";
+/// What may wait in the queue of one reader.
+const QUEUE_BYTES: usize = 1024 * 1024;
+
+/// A server with room for many sockets of one caller, whose metrics can be read.
+async fn start() -> Server {
+    let setup = Setup::new().with(|config| {
+        config.metrics.token = Some("metrics-token".to_owned().into());
+        config.limits.sockets_per_user = 0;
+        config.limits.bytes_per_tenant = 0;
+    });
+    setup.start().await
+}
+
+/// Talks until only `left` connections are open; gives the number of messages, and the most that was ever queued.
+async fn talk_until(server: &Server, owner: &Caller, room: &str, left: usize) -> (u64, usize) {
+    let content = "x".repeat(30_000);
+    let (mut head, mut most) = (0, 0);
+    while server.app.hub().connections() > left {
+        head = owner.say(room, "ann", &content).await.seq;
+        most = most.max(server.app.hub().queued_bytes());
+        assert!(head < 500, "the slow ones are never ended");
+    }
+    (head, most)
+}
+
+#[tokio::test]
+async fn two_hundred_sockets_that_never_read_are_ended_and_nobody_else_waits_for_them() {
+    let server = start().await;
+    let owner = server.new_tenant().await;
+    let slow = 200 * soak(2);
+    for _ in 0..soak(5) {
+        let room = owner.room("stage").await;
+        let before = server.metric(CLOSED).await;
+        let mut stuck = Vec::new();
+        for _ in 0..slow {
+            stuck.push(owner.narrow_socket(&room, "").await);
+        }
+        let mut reading: Vec<_> = Vec::new();
+        for _ in 0..5 {
+            reading.extend(Reader::both(&owner, &room, 0).await.map(keep_up));
+        }
+        let (head, most) = talk_until(&server, &owner, &room, 10).await;
+        assert!(most <= (slow + 10) * QUEUE_BYTES, "{most} bytes waited");
+        assert_eq!(server.app.hub().queued_bytes(), 0, "what is ended frees its queue");
+        // The slow ones hold their lines still, and everybody else has everything.
+        for (reader, until) in reading {
+            until.send(head).unwrap();
+            let messages = soon("a quick reader", reader).await.unwrap();
+            assert!(messages.eq(&(1..=head).collect::<Vec<_>>()));
+        }
+        let resumed: Vec<Socket> = stuck.split_off(slow - 20);
+        let ends = join_all(resumed.into_iter().map(|mut socket| async move { socket.end().await })).await;
+        assert_eq!(ends, vec![Ended(Some(1013)); 20]);
+        let ended = server.metric(CLOSED).await - before;
+        assert!(ended >= slow as u64, "{ended} of {slow} were counted");
+    }
+}
+
+/// Reads on in a task until it is told where the end is; gives the `seq` of all messages.
+fn keep_up(mut reader: Reader) -> (tokio::task::JoinHandle<Vec<u64>>, tokio::sync::oneshot::Sender<u64>) {
+    let (sender, mut end) = tokio::sync::oneshot::channel();
+    let task = tokio::task::spawn(async move {
+        let (mut got, mut until) = (Vec::new(), None);
+        while until.is_none_or(|until| got.last() < Some(&until)) {
+            tokio::select! {
+                message = reader.message() => got.push(message.seq),
+                told = &mut end, if until.is_none() => until = Some(told.unwrap()),
+            }
+        }
+        got
+    });
+    (task, sender)
+}
+
+#[tokio::test]
+async fn event_streams_that_are_never_read_are_ended_too() {
+    let server = start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("stage").await;
+    let before = server.metric(CLOSED).await;
+    let mut stuck: Vec<TcpStream> = Vec::new();
+    for _ in 0..20 {
+        stuck.push(owner.unread_stream(&room).await);
+    }
+    eventually("the streams to open", || server.app.hub().connections() == 20).await;
+    let (head, _) = talk_until(&server, &owner, &room, 0).await;
+    assert_eq!(owner.log(&room).await.len() as u64, head);
+    assert!(server.metric(CLOSED).await - before >= 20);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_only_while_it_catches_up_gets_everything() {
+    let server = start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("stage").await;
+    let content = "x".repeat(30_000);
+    for _ in 0..50 {
+        owner.say(&room, "ann", &content).await;
+    }
+    let mut late = owner.narrow_socket(&room, "?since=0").await;
+    // More than its queue holds is said while it does not read.
+    for _ in 0..100 {
+        owner.say(&room, "ann", &content).await;
+    }
+    late.expect("hello").await;
+    let got = Reader::from(late).until(150).await;
+    assert!(got.iter().map(|message| message.seq).eq(1..=150));
+}

@@ -30,7 +30,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><title>meet-ai</title>
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; \
-    trusted-types svelte-trusted-html dompurify meet-ai 'allow-duplicates'";
+    trusted-types svelte-trusted-html dompurify";
 /// Assets carry a hash in their name, so a browser never needs to ask again.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 

@@ -106,3 +106,19 @@ story('messages sent in one burst from both sides come to both in one order', as
   assert.deepEqual(await ann.reads(), order);
   assert.deepEqual(await bob.reads(), order);
 });
+
+story('a room that a program makes, and what is said in it, shows in the open list of rooms', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.makesTheFirstRoom('desk');
+  await ann.opensRooms();
+  const made = await server.command(['create-room', 'alerts'], { key });
+  assert.equal(made.code, 0, made.stderr);
+  const entry = ann.page.getByRole('dialog', { name: 'Rooms' }).getByRole('link', { name: /alerts/ });
+  await entry.waitFor();
+  await server.command(['send-message', 'alerts', 'watchdog', 'disk at 91 %'], { key });
+  await entry.getByText('unread').waitFor({ state: 'attached' });
+  await entry.click();
+  await ann.sees('disk at 91 %');
+  assert.equal(ann.room, made.stdout.trim());
+});

@@ -124,3 +124,14 @@ story('a key that ended leads back to the key page', async ({ server, sit }) => 
   await ann.page.waitForURL(/\/key/);
   await ann.button('Generate API Key').waitFor();
 });
+
+story('a browser that the server no longer knows is not locked out', async ({ server, sit }) => {
+  const { ann } = await inARoom(sit);
+  await server.restartEmpty();
+  await ann.page.goto('/');
+  await ann.link('Jump in').click();
+  await ann.makesAKey();
+  await ann.link('Open a room of your own').click();
+  await ann.makesTheFirstRoom('a new start');
+  await ann.says('here again');
+});

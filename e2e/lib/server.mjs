@@ -109,6 +109,13 @@ export class Server {
     await this.#spawn();
   }
 
+  /** Starts it again as if nobody had ever been here. */
+  async restartEmpty() {
+    await this.kill();
+    await rm(this.dataDirectory, { recursive: true });
+    await this.#spawn();
+  }
+
   async stop() {
     await this.kill('SIGKILL');
     await this.#folder.remove();

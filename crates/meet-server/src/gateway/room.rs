@@ -21,8 +21,10 @@ use super::{
 
 /// What may wait for one reader before it is too slow.
 pub(super) const OUTBOX_BYTES: usize = 1024 * 1024;
-/// How many messages are read from the store at a time.
-const PAGE: u32 = 500;
+/// How many messages are read from the store at a time: a reader that does not read holds as many.
+const PAGE: u32 = 100;
+/// How many bytes of them are encoded before they are written.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The cursor that a reader brings.
 #[derive(Debug, Clone)]
@@ -119,9 +121,6 @@ impl RoomReader {
     /// Stores what the reader says; the same operation as a POST.
     async fn store(&self, app: &App, mut frame: ClientMessage) -> Result<std::sync::Arc<Message>, Error> {
         let member = self.member.as_ref().ok_or(Error::ReadOnly)?;
-        if self.access.room.expires_at.is_some_and(|end| end <= app.clock().now()) {
-            return Err(Error::Expired);
-        }
         let writer = self.access.clone().writer()?;
         let client_id = frame.client_id.as_deref().map(|id| ClientId::parse("client_id", id)).transpose()?;
         if let (Who::Key, Some(user)) = (&member.who, &self.user)
@@ -130,8 +129,13 @@ impl RoomReader {
             frame.message.sender = Some(user.name.clone());
             frame.message.sender_type.get_or_insert(user.kind);
         }
-        let sent = app.send_message(member, &writer, frame.message, client_id).await?;
-        Ok(sent.message)
+        match app.send_message(member, &writer, frame.message, client_id).await {
+            // The room itself says best why it is closed to this reader.
+            Err(Error::RoomNotFound) => {
+                Err(app.room(Some(member), writer.room.id).await.err().unwrap_or(Error::RoomNotFound))
+            }
+            sent => Ok(sent?.message),
+        }
     }
 }
 
@@ -206,9 +210,7 @@ impl Session {
                 for publication in publications {
                     self.take(&publication).await?;
                 }
-                if let Some(seq) = self.position.report(false) {
-                    self.push(&ServerFrame::Position { seq });
-                }
+                self.report(false);
                 self.flush().await
             }
         }
@@ -247,16 +249,21 @@ impl Session {
             let (tenant, room) = (self.reader.access.tenant, self.reader.access.room.id);
             let page = self.app.store().history(tenant, room, Page::After(after), PAGE).await.map_err(Error::from)?;
             let is_last = page.len() < PAGE as usize;
-            for message in &page {
-                let is_wanted = self.reader.filter.admits(message);
+            let mut collected = 0;
+            for message in page {
+                let is_wanted = self.reader.filter.admits(&message);
                 if is_wanted {
-                    self.batch.push(self.reader.encode(message));
+                    let bytes = self.reader.encode(&message);
+                    collected += bytes.len();
+                    self.batch.push(bytes);
                 }
                 self.position.advance(message.seq, is_wanted);
+                if collected >= CHUNK_BYTES {
+                    self.flush().await?;
+                    collected = 0;
+                }
             }
-            if let Some(seq) = self.position.report(false) {
-                self.push(&ServerFrame::Position { seq });
-            }
+            self.report(false);
             self.flush().await?;
             if is_last && is_settled {
                 return Ok(());
@@ -266,6 +273,15 @@ impl Session {
                 outbox.set_lossy(false);
                 is_settled = true;
             }
+        }
+    }
+
+    /// Tells a filtered reader where it stands, when that is due; without a cursor it asked for messages only.
+    fn report(&mut self, is_due: bool) {
+        if self.has_events
+            && let Some(seq) = self.position.report(is_due)
+        {
+            self.push(&ServerFrame::Position { seq });
         }
     }
 
@@ -296,9 +312,7 @@ impl Session {
             }
             Incoming::TooLarge => return Err(End::TooLarge),
             Incoming::Quiet => {
-                if let Some(seq) = self.position.report(true) {
-                    self.push(&ServerFrame::Position { seq });
-                }
+                self.report(true);
                 return self.flush().await;
             }
         };
@@ -310,8 +324,11 @@ impl Session {
         self.flush().await
     }
 
-    /// Stores what the reader says and tells it so.
+    /// Stores what the reader says and tells it so, unless the connection is to end.
     async fn say(&mut self, message: ClientMessage) -> Result<(), End> {
+        if let Some(reason) = self.reader.connection.outbox().closed() {
+            return Err(End::Close(reason));
+        }
         let client_id = message.client_id.clone();
         match self.reader.store(&self.app, message).await {
             Ok(stored) => self.push(&ServerFrame::Ack { client_id, id: stored.id, seq: stored.seq }),

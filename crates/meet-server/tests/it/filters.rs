@@ -80,6 +80,7 @@ async fn a_filtered_reader_is_told_where_it_stands_after_five_hundred_left_out()
         let room = owner.room("planning").await;
         let socket = owner.socket(&room, "?since=0&mentions=bob").await;
         let stream = owner.stream(&format!("/api/rooms/{room}/events?since=0&mentions=bob")).await;
+        let mut plain = owner.socket(&room, "?mentions=bob").await;
         let mut readers = [Reader::from(socket), Reader::from(stream)];
         for reader in &mut readers {
             reader.expect("hello").await;
@@ -95,6 +96,8 @@ async fn a_filtered_reader_is_told_where_it_stands_after_five_hundred_left_out()
                 assert_eq!(event.id, Some(seq.to_string()));
             }
         }
+        let said = owner.say(&room, "ann", "@bob").await;
+        assert_eq!(plain.next().await.unwrap(), json!(said), "without a cursor come messages only");
         server.stop().await;
     }
 }

@@ -112,6 +112,8 @@ impl Credentials {
         // A link to a file elsewhere stays a link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let temporary = path.with_extension(format!("toml.{}", std::process::id()));
+        // In a container each process may have the same number, also one that was cut off here.
+        let _ = fs::remove_file(&temporary);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let written = file.write_all(self.0.to_string().as_bytes()).and_then(|()| file.sync_all());
         written.and_then(|()| fs::rename(&temporary, &path)).inspect_err(|_| {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use meet_api::TenantId;
-use meet_store::{Appended, Appender, OpenError, Store, TenantKind};
+use meet_store::{Appended, Appender, Founding, OpenError, Store, TenantKind};
 use secrecy::SecretString;
 use tokio::{sync::Notify, task::AbortHandle};
 
@@ -84,7 +84,7 @@ pub struct Limits {
 pub struct Started {
     /// The application.
     pub app: App,
-    /// What was made because the database was empty.
+    /// What was made because the database was empty; [`App::end_first_start`] ends it.
     pub first: Option<FirstStart>,
 }
 
@@ -114,6 +114,19 @@ impl App {
     /// # Errors
     /// [`StartError`] when the database cannot be opened or written.
     pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
+        let app = Self::open_beside(config, clock, bound).await?;
+        let first = app.prepare().await.map_err(StartError::Prepare)?;
+        app.tasks().spawn_until_stop(app.clone().tell_lobbies());
+        app.tasks().spawn_until_stop(app.clone().purge());
+        app.tasks().spawn_until_stop(app.clone().keep_sweeping());
+        Ok(Started { app, first })
+    }
+
+    /// Opens the database beside the server that serves from it: nothing is made, and no task but the appender runs.
+    ///
+    /// # Errors
+    /// [`StartError::Open`] when the database cannot be opened.
+    pub async fn open_beside(config: Config, clock: Clock, bound: SocketAddr) -> Result<Self, StartError> {
         let store = Store::open(&config.location()).await?;
         let site = Site::new(&config, bound);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -122,7 +135,7 @@ impl App {
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
         let appending = tasks.run(append).abort_handle();
-        let app = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             config,
             runtime: Runtime {
                 clock,
@@ -138,23 +151,23 @@ impl App {
             appender,
             hub,
             limits: Limits::default(),
-        }));
-        let first = app.prepare().await.map_err(StartError::Prepare)?;
-        app.tasks().spawn_until_stop(app.clone().tell_lobbies());
-        app.tasks().spawn_until_stop(app.clone().purge());
-        app.tasks().spawn_until_stop(app.clone().keep_sweeping());
-        Ok(Started { app, first })
+        })))
     }
 
+    /// Makes what an empty database begins with, or takes up a first start that was cut off.
     async fn prepare(&self) -> Result<Option<FirstStart>, Error> {
-        if !self.store().is_empty().await? {
-            return Ok(None);
-        }
-        let (key, tenant) = self.new_tenant(TenantKind::Operator).await?;
-        if self.config().welcome {
-            welcome::make(self, tenant).await?;
-        }
-        Ok(Some(FirstStart { key: key.key.into(), tenant }))
+        let (key, operator) = self.make_tenant(TenantKind::Operator);
+        let welcome = if self.config().welcome { Some(welcome::conversation(self, operator.id)?) } else { None };
+        let tenant = self.store().found(Founding { operator, welcome }).await?;
+        Ok(tenant.map(|tenant| FirstStart { key, tenant }))
+    }
+
+    /// Notes that the operator's key has been handed out. Until then every start is a first one, with another key.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn end_first_start(&self) -> Result<(), Error> {
+        Ok(self.store().end_first_start().await?)
     }
 
     /// The configuration in force.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use meet_store::Hold;
 pub use meet_store::Summary;
 
 use crate::{
@@ -34,6 +35,7 @@ pub async fn backup(config: &Config, file: &Path) -> Result<Summary, BackupError
 /// every client reads them anew.
 pub async fn restore(config: &Config, file: &Path, clock: &Clock) -> Result<Summary, BackupError> {
     let _held = DataDir::open(&config.data_dir)?;
+    let _database = Hold::take(&config.location()).await.map_err(meet_store::BackupError::from)?;
     let chance = clock.clone();
     let epoch = move || secret::new_epoch(&chance);
     Ok(meet_store::restore(&config.location(), file, epoch, clock.now()).await?)

@@ -7,7 +7,7 @@ use meet_api::{
     request::{KeyInfo, NewKey},
 };
 use meet_store::{NewTenant, TenantKind};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     app::App,
@@ -30,23 +30,21 @@ impl App {
         self.refuse_when_disk_is_full()?;
         let limit = self.config().limits.keys_per_hour_per_ip;
         let window = self.limits().windows.take(Bucket::Keys, Subject::network(ip), limit, self.clock().monotonic())?;
-        let (key, _) = self.new_tenant(TenantKind::Key).await?;
-        Ok((key, window))
+        let (key, tenant) = self.make_tenant(TenantKind::Key);
+        self.store().create_tenant(tenant).await?;
+        Ok((NewKey { key: key.expose_secret().to_owned(), prefix: secret::shown_prefix(&key) }, window))
     }
 
-    /// Makes a tenant with a key of its own.
-    pub(crate) async fn new_tenant(&self, kind: TenantKind) -> Result<(NewKey, TenantId), Error> {
+    /// A new tenant, not yet stored, and its key.
+    pub(crate) fn make_tenant(&self, kind: TenantKind) -> (SecretString, NewTenant) {
         let key = secret::new_key(self.clock());
-        let prefix = secret::shown_prefix(&key);
         let tenant = NewTenant {
             id: TenantId::from_uuid(self.clock().uuid()),
             kind,
-            key: Some((secret::digest(key.expose_secret()), prefix.clone())),
+            key: Some((secret::digest(key.expose_secret()), secret::shown_prefix(&key))),
             created_at: self.clock().now(),
         };
-        let id = tenant.id;
-        self.store().create_tenant(tenant).await?;
-        Ok((NewKey { key: key.expose_secret().to_owned(), prefix }, id))
+        (key, tenant)
     }
 
     /// What is kept of the member's key.

@@ -41,4 +41,5 @@ pub use clock::Clock;
 pub use config::Config;
 pub use error::Error;
 pub use http::openapi_json;
+pub use meet_store::Hold;
 pub use serve::{ServeError, serve};

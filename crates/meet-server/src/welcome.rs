@@ -4,7 +4,7 @@ use meet_api::{
     Kind, Media, MessageId, RoomId, TenantId, Visibility,
     text::{Content, RoomName, UserName},
 };
-use meet_store::{Caps, Ensured, NewMessage, NewRoom, NewUser};
+use meet_store::{Caps, NewMessage, NewRoom, NewUser, Welcome};
 
 use crate::{app::App, error::Error, secret};
 
@@ -30,39 +30,41 @@ const CONVERSATION: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the public room `welcome` and its conversation in the operator's tenant.
-pub(crate) async fn make(app: &App, tenant: TenantId) -> Result<(), Error> {
+/// The public room `welcome` and its conversation, in the operator's tenant.
+pub(crate) fn conversation(app: &App, tenant: TenantId) -> Result<Welcome, Error> {
+    let clock = app.clock();
     let room = NewRoom {
-        id: RoomId::from_uuid(app.clock().uuid()),
+        id: RoomId::from_uuid(clock.uuid()),
         name: RoomName::parse("welcome")?,
         visibility: Visibility::Public,
         media: Media::Audio,
         bot_enabled: false,
         listed: true,
-        epoch: secret::new_epoch(app.clock()),
-        created_at: app.clock().now(),
+        epoch: secret::new_epoch(clock),
+        created_at: clock.now(),
         expires_at: None,
     };
-    let id = room.id;
-    app.store().create_room(tenant, room, None).await?;
+    let (mut users, mut messages) = (Vec::<NewUser>::new(), Vec::new());
     for (name, text) in CONVERSATION {
         let sender = UserName::parse("sender", name)?;
-        let new = NewUser { id: app.new_user_id(), name: sender.clone(), kind: Kind::Agent };
-        let Ensured::User(user) = app.store().ensure_user(tenant, new, app.clock().now()).await? else { continue };
-        let message = NewMessage {
-            id: MessageId::from_uuid(app.clock().uuid()),
+        let known = users.iter().find(|user| user.name == sender).map(|user| user.id);
+        let user = known.unwrap_or_else(|| app.new_user_id());
+        if known.is_none() {
+            users.push(NewUser { id: user, name: sender.clone(), kind: Kind::Agent });
+        }
+        messages.push(NewMessage {
+            id: MessageId::from_uuid(clock.uuid()),
             tenant,
-            room: id,
-            user: user.id,
+            room: room.id,
+            user,
             sender,
             sender_type: Kind::Agent,
             content: Content::parse((*text).to_owned(), meet_api::text::MAX_CONTENT)?,
             reply_to: None,
             idempotency: None,
-            created_at: app.clock().now(),
+            created_at: clock.now(),
             caps: Caps { messages_per_room: 0, bytes_per_tenant: 0 },
-        };
-        app.appender().append(message).await?;
+        });
     }
-    Ok(())
+    Ok(Welcome { room, users, messages })
 }

@@ -193,6 +193,12 @@ pub enum OpenError {
         /// The setting, and what it is.
         setting: String,
     },
+    /// Another server serves from the database.
+    #[error(
+        "another meet-ai serves from this database: stop it, or give this one a database of its own with \
+         MEET_AI_DATABASE_URL"
+    )]
+    Held,
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: nothing was changed; look at the cause")]
     Migration {

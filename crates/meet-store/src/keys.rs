@@ -105,17 +105,7 @@ pub(crate) async fn lock_tenant(conn: &mut Conn<'_>, tenant: &TenantId) -> Resul
 impl Store {
     /// Makes a tenant.
     pub async fn create_tenant(&self, tenant: NewTenant) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO api_keys (id, kind, key_hash, prefix, generation, created_at, stored_bytes) \
-                           VALUES ($1, $2, $3, $4, 0, $5, 0)";
-        self.write(tenant, |conn, new| {
-            async move {
-                let (digest, prefix) = new.key.as_ref().map(|(digest, prefix)| (digest, prefix)).unzip();
-                conn.execute(SQL, &params![new.id, new.kind, digest, prefix, new.created_at]).await?;
-                Ok(())
-            }
-            .boxed()
-        })
-        .await
+        self.write(tenant, |conn, new| insert_tenant(conn, new).boxed()).await
     }
 
     /// The tenant whose key has this digest.
@@ -157,20 +147,8 @@ impl Store {
         prefix: String,
         now: Timestamp,
     ) -> Result<Option<Tenant>, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE api_keys SET key_hash = $2, prefix = $3, generation = generation + 1, last_used = $4 \
-             WHERE id = $1 AND kind <> 'quick' AND deleted_at IS NULL RETURNING ",
-            tenant_columns!()
-        );
         self.write((tenant, key, prefix, now), |conn, (tenant, key, prefix, now)| {
-            async move {
-                let rotated = conn.one(SQL, &params![tenant, key, prefix, now], read_tenant).await?;
-                if rotated.is_some() {
-                    end_access(conn, tenant).await?;
-                }
-                Ok(rotated)
-            }
-            .boxed()
+            rotate_key(conn, tenant, key, prefix, *now).boxed()
         })
         .await
     }
@@ -204,6 +182,34 @@ impl Store {
         })
         .await
     }
+}
+
+/// Writes a new tenant.
+pub(crate) async fn insert_tenant(conn: &mut Conn<'_>, new: &NewTenant) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO api_keys (id, kind, key_hash, prefix, generation, created_at, stored_bytes) \
+                       VALUES ($1, $2, $3, $4, 0, $5, 0)";
+    let (digest, prefix) = new.key.as_ref().map(|(digest, prefix)| (digest, prefix)).unzip();
+    conn.execute(SQL, &params![new.id, new.kind, digest, prefix, new.created_at]).await.map(drop)
+}
+
+/// Gives a tenant a new key, and ends what the old one let in.
+pub(crate) async fn rotate_key(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    key: &Digest,
+    prefix: &str,
+    now: Timestamp,
+) -> Result<Option<Tenant>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE api_keys SET key_hash = $2, prefix = $3, generation = generation + 1, last_used = $4 \
+         WHERE id = $1 AND kind <> 'quick' AND deleted_at IS NULL RETURNING ",
+        tenant_columns!()
+    );
+    let rotated = conn.one(SQL, &params![tenant, key, prefix, now], read_tenant).await?;
+    if rotated.is_some() {
+        end_access(conn, tenant).await?;
+    }
+    Ok(rotated)
 }
 
 /// Ends the sessions and invites of a tenant.

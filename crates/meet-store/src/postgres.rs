@@ -155,7 +155,7 @@ pub(crate) fn pool(url: &SecretUrl) -> Result<Pool, OpenError> {
 
 /// Whether to offer TLS: as `sslmode` says, except that `prefer`, the default, means nothing on this
 /// very machine.
-fn wants_tls(config: &Config) -> bool {
+pub(crate) fn wants_tls(config: &Config) -> bool {
     let local = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
         #[cfg(unix)]
@@ -169,7 +169,7 @@ fn wants_tls(config: &Config) -> bool {
 }
 
 /// TLS that believes what this system believes; `SSL_CERT_FILE` names other authorities.
-fn tls() -> Result<MakeRustlsConnect, OpenError> {
+pub(crate) fn tls() -> Result<MakeRustlsConnect, OpenError> {
     let failed = |error: rustls::Error| OpenError::Unreachable { source: Arc::new(error) };
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

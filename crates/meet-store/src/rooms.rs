@@ -154,7 +154,7 @@ async fn count_room(
 }
 
 /// Makes a room.
-async fn create_room(
+pub(crate) async fn create_room(
     conn: &mut Conn<'_>,
     tenant: &TenantId,
     new: &NewRoom,

@@ -5,9 +5,9 @@ use std::{
     net::SocketAddr,
 };
 
-use meet_server::{App, Clock, Config, Started, config::machine_address, data_dir::DataDir};
+use meet_server::{App, Clock, Config, FirstStart, Hold, Started, config::machine_address, data_dir::DataDir};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +26,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     start_logging(&config)?;
     raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::refused)?;
+    let taken = Hold::take(&config.location()).await;
+    let mut hold = taken.map_err(|error| Failure::refused(chain(&error)))?;
     let (listener, bound) = listen(config.listen).await?;
     let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
     let opened = App::open(config, Clock::system(), bound).await;
@@ -36,15 +38,14 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
             "commands beside this server do not learn its address"
         );
     }
-    let mut link = None;
-    if let Some(first) = first {
-        link = Some(app.owner_link().await.map_err(|error| Failure::refused(chain(&error)))?.0);
-        first_start::keep(&app, bound, &first.key).await;
-    }
-    output::announce(&banner(&app, bound, link.as_ref().map(SecretString::expose_secret)));
+    introduce(&app, bound, first).await.map_err(|error| Failure::refused(chain(&error)))?;
     let (stop, stopped) = oneshot::channel::<()>();
+    let mut lost = None;
     let serving = meet_server::serve(app, listener, async {
-        let _ = stopped.await;
+        tokio::select! {
+            _ = stopped => {}
+            taken_over = hold.lost() => lost = Some(taken_over),
+        }
     });
     let insisting = async {
         signals.next().await;
@@ -53,9 +54,23 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         signals.next().await;
     };
     tokio::select! {
-        served = serving => served.map_err(|error| Failure::refused(chain(&error))),
-        () = insisting => Err(Failure::refused("stopped at once; what was not acknowledged may be lost")),
+        served = serving => served.map_err(|error| Failure::refused(chain(&error)))?,
+        () = insisting => return Err(Failure::refused("stopped at once; what was not acknowledged may be lost")),
     }
+    lost.map_or(Ok(()), |taken_over| Err(Failure::refused(chain(&taken_over))))
+}
+
+/// Prints where the server is. A first start also hands its key and a link to whoever started it, and has ended only
+/// when both are out.
+async fn introduce(app: &App, bound: SocketAddr, first: Option<FirstStart>) -> Result<(), meet_server::Error> {
+    let Some(first) = first else {
+        output::announce(&banner(app, bound, None));
+        return Ok(());
+    };
+    let (link, _) = app.owner_link().await?;
+    first_start::keep(app, bound, &first.key).await;
+    output::announce(&banner(app, bound, Some(link.expose_secret())));
+    app.end_first_start().await
 }
 
 /// Logs to standard error what the filter lets through.

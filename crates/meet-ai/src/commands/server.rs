@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use meet_server::{App, Clock, Config, backup, config::Overrides, config::PublicUrl, data_dir::DataDir};
+use meet_server::{App, Clock, Config, Error, backup, config::Overrides, config::PublicUrl, data_dir::DataDir};
 use secrecy::ExposeSecret as _;
 
 use crate::{
     args::{FileArgs, ServerArgs},
     failure::{Failure, Outcome},
-    first_start,
     output::{self, escape},
 };
 
@@ -53,13 +52,14 @@ pub(crate) async fn owner_link(args: ServerArgs) -> Outcome {
         config.public_url = Some(url);
     }
     let bound = config.listen;
-    let started = App::open(config, Clock::system(), bound).await.map_err(|error| Failure::refused(chain(&error)))?;
-    if let Some(first) = started.first {
-        first_start::keep(&started.app, bound, &first.key).await;
-    }
-    let link = started.app.owner_link().await;
-    started.app.close().await;
-    let (link, expires_at) = link.map_err(|error| Failure::refused(chain(&error)))?;
+    let app = App::open_beside(config, Clock::system(), bound).await;
+    let app = app.map_err(|error| Failure::refused(chain(&error)))?;
+    let link = app.owner_link().await;
+    app.close().await;
+    let (link, expires_at) = link.map_err(|error| match error {
+        Error::NotFound(_) => Failure::refused("the database has no owner yet: start the server first"),
+        error => Failure::refused(chain(&error)),
+    })?;
     output::line(link.expose_secret())?;
     output::note(&format!("It works once, until {expires_at}; whoever opens it owns the server."));
     Ok(())

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -41,6 +41,12 @@ pub(crate) const SEARCH_TIME: Duration = Duration::from_millis(200);
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
 /// How long to wait for another process that writes the same file.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How many pages the log holds before they go into the file, and how many bytes a page has.
+const LOG_PAGES: u64 = 1000;
+const PAGE: u64 = 4096;
+/// The share of a small disk that the log may take, so that the file and the reserve have the rest.
+const LOG_SHARE: u64 = 32;
 
 /// A job of a reading thread.
 type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -101,6 +107,8 @@ pub(crate) struct Sqlite {
     directory: PathBuf,
     threads: Mutex<Option<Threads>>,
     searches: Semaphore,
+    /// The bytes of the file that hold nothing, as the writer last saw it.
+    unused: Arc<AtomicU64>,
 }
 
 impl Sqlite {
@@ -119,7 +127,9 @@ impl Sqlite {
         let (search, search_jobs) = mpsc::channel(QUEUE);
         let read_jobs = Arc::new(Mutex::new(read_jobs));
         let search_jobs = Arc::new(Mutex::new(search_jobs));
-        let mut handles = vec![start("store-write", move || write_all(writer, write_jobs))?];
+        let unused = Arc::new(AtomicU64::new(unused_bytes(&writer)));
+        let counted = Arc::clone(&unused);
+        let mut handles = vec![start("store-write", move || write_all(writer, write_jobs, &counted))?];
         for (jobs, name, count) in [(read_jobs, "store-read", READERS), (search_jobs, "store-search", SEARCHERS)] {
             for _ in 0..count {
                 let (conn, jobs) = (reader()?, Arc::clone(&jobs));
@@ -127,7 +137,7 @@ impl Sqlite {
             }
         }
         let threads = Threads { writer: write, readers: read, searchers: search, handles };
-        Ok(Self { directory, threads: Mutex::new(Some(threads)), searches: Semaphore::new(SEARCHERS) })
+        Ok(Self { directory, threads: Mutex::new(Some(threads)), searches: Semaphore::new(SEARCHERS), unused })
     }
 
     /// One of the channels, unless the store is closed.
@@ -193,9 +203,11 @@ impl Sqlite {
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
-    /// The file system of the file.
+    /// The file system of the file. What is unused in the file counts as free: SQLite keeps the space of
+    /// what was deleted, and fills it first.
     pub(crate) fn disk(&self) -> Option<Disk> {
-        files::disk(&self.directory)
+        let disk = files::disk(&self.directory)?;
+        Some(Disk { free: disk.free.saturating_add(self.unused.load(Ordering::Relaxed)), ..disk })
     }
 
     /// Reads back what the writing connection is set to.
@@ -258,13 +270,14 @@ fn read_all(mut conn: Connection, jobs: &Mutex<mpsc::Receiver<ReadJob>>) {
 }
 
 /// The life of the writing thread.
-fn write_all(mut conn: Connection, mut jobs: mpsc::Receiver<Box<dyn WriteJob>>) {
+fn write_all(mut conn: Connection, mut jobs: mpsc::Receiver<Box<dyn WriteJob>>, unused: &AtomicU64) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
         let committed = write_group(&mut conn, &mut group, &mut jobs);
         if !conn.is_autocommit() {
             let _ = conn.execute_batch("ROLLBACK");
         }
+        unused.store(unused_bytes(&conn), Ordering::Relaxed);
         for job in group {
             job.answer(committed.clone());
         }
@@ -272,6 +285,15 @@ fn write_all(mut conn: Connection, mut jobs: mpsc::Receiver<Box<dyn WriteJob>>) 
     if let Err(error) = conn.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(error = &error as &dyn std::error::Error, "the database was closed without a checkpoint");
     }
+}
+
+/// The bytes of the file that hold nothing.
+fn unused_bytes(conn: &Connection) -> u64 {
+    let pragma = |name| conn.prepare_cached(name)?.query_row([], |row| row.get::<_, u32>(0));
+    // A file that cannot be asked is taken for full.
+    let bytes =
+        pragma("PRAGMA freelist_count").and_then(|pages| Ok(u64::from(pages) * u64::from(pragma("PRAGMA page_size")?)));
+    bytes.unwrap_or(0)
 }
 
 /// Runs the first job and those that have come meanwhile in one transaction.
@@ -328,7 +350,7 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
     schema::check_sqlite(&conn)?;
-    set_up_writer(&conn).map_err(explain)?;
+    set_up_writer(&conn, files::disk(files::directory_of(path))).map_err(explain)?;
     assert_durable(&conn)?;
     schema::migrate_sqlite(&mut conn)?;
     Ok(conn)
@@ -336,13 +358,16 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
 
 /// Settings of the connection that writes. Reading through a memory map is left off: a failing disk
 /// would end the process instead of a statement.
-fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
+fn set_up_writer(conn: &Connection, disk: Option<Disk>) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(128);
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cache_size", -16_384)?;
+    let pages = disk.map_or(LOG_PAGES, |disk| (disk.total / LOG_SHARE / PAGE).clamp(16, LOG_PAGES));
+    let pages = i64::try_from(pages).unwrap_or(i64::MAX);
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
     conn.pragma_update_and_check(None, "journal_size_limit", 64 * 1024 * 1024, |_| Ok(()))
 }
 

@@ -7,6 +7,7 @@ set -euo pipefail
 missing=()
 [ -n "$(postgres_programs)" ] || missing+=(postgresql)
 chromium_program >/dev/null || missing+=(chromium)
+have strace || missing+=(strace)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && have apt-get; then

@@ -85,6 +85,7 @@ fn router(app: App) -> Router {
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(middleware::from_fn(edge::count_requests))
+        .layer(middleware::from_fn_with_state(app.clone(), edge::finish_changes))
         .layer(edge::cross_origin(&app))
         .layer(middleware::from_fn_with_state(app.clone(), edge::check_host))
         .layer(middleware::from_fn(edge::secure_headers))

@@ -36,6 +36,16 @@ pub(crate) async fn check_host(State(app): State<App>, request: Request, next: N
     error_answer(ErrorCode::ForeignHost, &sentence)
 }
 
+/// Lets a change go to its end when its caller hangs up: what is stored must also end the connections and reach the
+/// lobbies that it concerns.
+pub(crate) async fn finish_changes(State(app): State<App>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let answer = app.tasks().run(next.run(request)).await;
+    answer.unwrap_or_else(|_| error_answer(ErrorCode::Unavailable, "the server failed at this request"))
+}
+
 /// Headers that every answer carries.
 pub(crate) async fn secure_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;

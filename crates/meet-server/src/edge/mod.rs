@@ -14,5 +14,5 @@ pub(crate) use body::{Body, MAX_BODY};
 pub(crate) use caller::{
     Anyone, Caller, ClientIp, Known, Lenient, Socket, StreamCaller, dead_cookie, has_foreign_origin, session_cookie,
 };
-pub(crate) use guard::{check_host, count_requests, cross_origin, secure_headers};
+pub(crate) use guard::{check_host, count_requests, cross_origin, finish_changes, secure_headers};
 pub(crate) use query::{Path, Query};

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Dice, Reader, Setup, databases, soak, soon};
+use crate::support::{Caller, Dice, Reader, Setup, databases, soak, soon};
 
 #[tokio::test]
 async fn five_hundred_concurrent_posts_into_one_room_are_gapless_and_in_one_order_for_everyone() {
@@ -51,20 +51,21 @@ async fn five_hundred_concurrent_posts_into_a_hundred_rooms_are_gapless_and_in_o
         for n in 0..100 {
             rooms.push(owner.room(&format!("room {n}")).await);
         }
-        let each = 5 * soak(20);
-        let mut reading = Vec::new();
-        for room in &rooms {
-            for reader in Reader::both(&owner, room, 0).await {
-                reading.push((room, reader.read_until(each as u64)));
+        for round in 0..soak(20) {
+            let mut reading = Vec::new();
+            for room in &rooms {
+                for reader in Reader::both(&owner, room, 5 * round as u64).await {
+                    reading.push((room, reader.read_until(5 * (round + 1) as u64)));
+                }
             }
-        }
-        let posts = (0..each).flat_map(|n| rooms.iter().map(move |room| (room, format!("number {n}"))));
-        let posts: Vec<_> = posts.collect();
-        join_all(posts.iter().map(|(room, content)| owner.say(room, "ann", content))).await;
-        for (room, reader) in reading {
-            let log = owner.log(room).await;
-            assert_eq!(log.len(), each);
-            assert_eq!(reader.await.unwrap(), log);
+            let posts = (0..5).flat_map(|n| rooms.iter().map(move |room| (room, format!("number {n}"))));
+            let posts: Vec<_> = posts.collect();
+            join_all(posts.iter().map(|(room, content)| owner.say(room, "ann", content))).await;
+            for (room, reader) in reading {
+                let log = owner.log(room).await.split_off(5 * round);
+                assert_eq!(log.len(), 5);
+                assert_eq!(reader.await.unwrap(), log);
+            }
         }
         server.stop().await;
     }
@@ -75,47 +76,51 @@ async fn a_thousand_posts_cut_at_random_bytes_leave_an_idle_subscriber_with_exac
     for database in databases().await {
         let server = Setup::on(database).start().await;
         let owner = server.new_tenant().await;
-        let room = owner.room("planning").await;
-        let readers = Reader::both(&owner, &room, 0).await;
-        let mut dice = Dice(11);
-        let times = 1000 * soak(20);
-        for lot in 0..times / 50 {
-            let cuts: Vec<_> = (0..50)
-                .map(|n| {
-                    let body = json!({ "sender": "ann", "content": format!("number {lot}.{n}") }).to_string();
-                    let length = format!("content-length: {}\r\n", body.len());
-                    let head = owner.head("POST", &format!("/api/rooms/{room}/messages"), &length);
-                    let request = format!("{head}\r\n{body}");
-                    // In the request, right behind it, or in the answer.
-                    let (end, answer) = match dice.below(3) {
-                        0 => (dice.below(request.len() + 1), 0),
-                        1 => (request.len(), 0),
-                        _ => (request.len(), 1 + dice.below(40)),
-                    };
-                    (request, end, answer, dice.below(2) == 0)
-                })
-                .collect();
-            join_all(cuts.into_iter().map(|(request, end, answer, is_reset)| async move {
-                let mut line = TcpStream::connect(server.address).await.unwrap();
-                line.write_all(&request.as_bytes()[..end]).await.unwrap();
-                soon("the answer", line.read_exact(&mut vec![0; answer])).await.unwrap();
-                if is_reset {
-                    line.set_zero_linger().unwrap();
-                }
-            }))
-            .await;
+        for round in 0..soak(20) {
+            cut_posts(&owner, Dice(round as u64)).await;
         }
-        let end = owner.say(&room, "ann", "the end").await;
-        let log = owner.log(&room).await;
-        let until = usize::try_from(end.seq).unwrap();
-        assert!((2..=times).contains(&until), "{until} of {times} were stored");
-        for mut reader in readers {
-            assert_eq!(reader.until(end.seq).await, log[..until]);
-        }
-        let mut contents: Vec<_> = log.iter().map(|message| &message.content).collect();
-        contents.sort();
-        contents.dedup();
-        assert_eq!(contents.len(), log.len(), "nothing is stored twice");
         server.stop().await;
     }
+}
+
+async fn cut_posts(owner: &Caller, mut dice: Dice) {
+    let room = owner.room("planning").await;
+    let readers = Reader::both(owner, &room, 0).await;
+    for lot in 0..20 {
+        let cuts: Vec<_> = (0..50)
+            .map(|n| {
+                let body = json!({ "sender": "ann", "content": format!("number {lot}.{n}") }).to_string();
+                let length = format!("content-length: {}\r\n", body.len());
+                let head = owner.head("POST", &format!("/api/rooms/{room}/messages"), &length);
+                let request = format!("{head}\r\n{body}");
+                // In the request, right behind it, or in the answer.
+                let (end, answer) = match dice.below(3) {
+                    0 => (dice.below(request.len() + 1), 0),
+                    1 => (request.len(), 0),
+                    _ => (request.len(), 1 + dice.below(40)),
+                };
+                (request, end, answer, dice.below(2) == 0)
+            })
+            .collect();
+        join_all(cuts.into_iter().map(|(request, end, answer, is_reset)| async move {
+            let mut line = TcpStream::connect(owner.address()).await.unwrap();
+            line.write_all(&request.as_bytes()[..end]).await.unwrap();
+            soon("the answer", line.read_exact(&mut vec![0; answer])).await.unwrap();
+            if is_reset {
+                line.set_zero_linger().unwrap();
+            }
+        }))
+        .await;
+    }
+    let end = owner.say(&room, "ann", "the end").await;
+    let log = owner.log(&room).await;
+    let until = usize::try_from(end.seq).unwrap();
+    assert!((200..=1000).contains(&until), "{until} of 1000 were stored");
+    for mut reader in readers {
+        assert_eq!(reader.until(end.seq).await, log[..until]);
+    }
+    let mut contents: Vec<_> = log.iter().map(|message| &message.content).collect();
+    contents.sort();
+    contents.dedup();
+    assert_eq!(contents.len(), log.len(), "nothing is stored twice");
 }

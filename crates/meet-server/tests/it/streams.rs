@@ -21,32 +21,36 @@ async fn readers_that_start_amid_sixty_four_writers_all_end_with_exactly_the_log
     for database in databases().await {
         let server = Setup::on(database).start().await;
         let owner = server.new_tenant().await;
-        let room = owner.room("planning").await;
-        owner.say(&room, "ann", "first").await;
-        let each = 10 * soak(20);
-        let head = u64::try_from(1 + 64 * each).unwrap();
-        let mut first = owner.socket(&room, "?since=0").await;
-        let (writer, place) = (owner.clone(), room.clone());
-        let writing = tokio::task::spawn(async move { post_at_once(&writer, &place, 64, each).await });
-        let (mut dice, mut reading) = (Dice(7), Vec::new());
-        let mut seen = 0;
-        while seen < head - 60 {
-            seen = first.message().await.seq;
-            if seen % 32 == 0 {
-                let since = dice.below(usize::try_from(seen).unwrap()) as u64;
-                for reader in Reader::both(&owner, &room, since).await {
-                    reading.push((since, reader.read_until(head)));
-                }
-            }
-        }
-        writing.await.unwrap();
-        let log = owner.log(&room).await;
-        assert_eq!(log.len() as u64, head);
-        assert!(reading.len() >= 20);
-        for (since, reader) in reading {
-            assert_eq!(reader.await.unwrap(), log[usize::try_from(since).unwrap()..], "since {since}");
+        for round in 0..soak(20) {
+            start_amid_writers(&owner, Dice(round as u64)).await;
         }
         server.stop().await;
+    }
+}
+
+async fn start_amid_writers(owner: &Caller, mut dice: Dice) {
+    let room = owner.room("planning").await;
+    owner.say(&room, "ann", "first").await;
+    let head = 1 + 64 * 10;
+    let mut first = owner.socket(&room, "?since=0").await;
+    let (writer, place) = (owner.clone(), room.clone());
+    let writing = tokio::task::spawn(async move { post_at_once(&writer, &place, 64, 10).await });
+    let (mut reading, mut seen) = (Vec::new(), 0);
+    while seen < head - 60 {
+        seen = first.message().await.seq;
+        if seen % 32 == 0 {
+            let since = dice.below(usize::try_from(seen).unwrap()) as u64;
+            for reader in Reader::both(owner, &room, since).await {
+                reading.push((since, reader.read_until(head)));
+            }
+        }
+    }
+    writing.await.unwrap();
+    let log = owner.log(&room).await;
+    assert_eq!(log.len() as u64, head);
+    assert!(reading.len() >= 20);
+    for (since, reader) in reading {
+        assert_eq!(reader.await.unwrap(), log[usize::try_from(since).unwrap()..], "since {since}");
     }
 }
 

@@ -135,6 +135,9 @@ async fn run(setup: &Setup, work: Option<Work>) -> Outcome<()> {
     }
     std::fs::create_dir_all(&setup.directory)?;
     println!("{}\n", machine::describe(&setup.directory));
+    if setup.quick {
+        println!("A tenth of everything: these figures say little.\n");
+    }
     let works = match work {
         None | Some(Work::All) => {
             vec![Work::FanOut, Work::Idle, Work::Posts, Work::History, Work::CatchUp, Work::Start, Work::Growth]

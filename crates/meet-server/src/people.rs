@@ -116,7 +116,13 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a role that invites do not give, or a time or number out of range.
-    pub async fn create_invite(&self, room: &RoomOwner, body: CreateInvite) -> Result<NewInvite, Error> {
+    /// [`Error::InvalidKey`] when the key was rotated in the meantime.
+    pub async fn create_invite(
+        &self,
+        member: &Member,
+        room: &RoomOwner,
+        body: CreateInvite,
+    ) -> Result<NewInvite, Error> {
         if body.role == Role::Owner {
             return Err(Error::Invalid("role must be member or spectator".into()));
         }
@@ -132,6 +138,7 @@ impl App {
         let invite = meet_store::NewInvite {
             id: InviteId::from_uuid(self.clock().uuid()),
             digest: secret::digest(token.expose_secret()),
+            generation: member.generation,
             room: Some(room.room.id),
             role: body.role,
             expires_at: now.plus(Duration::from_secs(life)),
@@ -140,7 +147,7 @@ impl App {
         };
         let (id, expires_at) = (invite.id, invite.expires_at);
         if !self.store().create_invite(room.tenant, invite).await? {
-            return Err(Error::RoomNotFound);
+            return Err(self.room(Some(member), room.room.id).await.err().unwrap_or(Error::RoomNotFound));
         }
         Ok(NewInvite {
             id,
@@ -186,6 +193,7 @@ impl App {
         let link = meet_store::NewInvite {
             id: InviteId::from_uuid(self.clock().uuid()),
             digest: secret::digest(token.expose_secret()),
+            generation: operator.generation,
             room: None,
             role: Role::Owner,
             expires_at,

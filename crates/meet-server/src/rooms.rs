@@ -112,8 +112,10 @@ impl App {
     ///
     /// # Errors
     /// [`Error::RoomNotFound`] for what is unknown or foreign alike ([`Error::MissingKey`] for callers who showed
-    /// nothing), [`Error::Expired`] for 24 hours after the room's end.
+    /// nothing), [`Error::Expired`] for 24 hours after the room's end, [`Error::InvalidKey`] when the credential has
+    /// ended since it was shown: a body may have taken its time.
     pub async fn room(&self, caller: Option<&Member>, id: RoomId) -> Result<RoomAccess, Error> {
+        self.confirm(caller).await?;
         let access = match caller {
             Some(member) if member.reaches(id) => match self.store().room(member.tenant, id).await? {
                 Some(stored) => Some(own_access(stored, member.role)),
@@ -158,6 +160,7 @@ impl App {
     /// [`Error::Forbidden`] for guests, [`Error::RateLimited`] above the day's number.
     pub async fn create_room(&self, member: &Member, body: CreateRoom) -> Result<(Room, Option<Window>), Error> {
         let tenant = member.owner()?.tenant;
+        self.confirm(Some(member)).await?;
         self.refuse_when_disk_is_full()?;
         let name = body.name.as_deref().filter(|name| !name.trim().is_empty());
         let name = RoomName::parse(name.ok_or_else(|| Error::Invalid("name is required".into()))?)?;

@@ -18,6 +18,8 @@ pub struct NewInvite {
     pub id: InviteId,
     /// The digest of its token.
     pub digest: Digest,
+    /// The tenant's generation when the caller proved itself: one of an earlier generation is not made.
+    pub generation: u64,
     /// The room; `None` for an owner link, which opens all of them.
     pub room: Option<RoomId>,
     /// What those who use it may do.
@@ -151,16 +153,20 @@ async fn name_free(conn: &mut Conn<'_>, invite: &Found, user: &NewUser) -> Resul
 }
 
 impl Store {
-    /// Makes an invite. `false` when the tenant or the room is not there.
+    /// Makes an invite. `false` when the tenant or the room is not there, or the generation moved on.
     pub async fn create_invite(&self, tenant: TenantId, invite: NewInvite) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO invites \
             (id, digest, key_id, room_id, role, expires_at, max_uses, uses, created_at) \
             SELECT CAST($2 AS TEXT), CAST($3 AS TEXT), k.id, CAST($4 AS TEXT), CAST($5 AS TEXT), \
             CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0, CAST($8 AS BIGINT) FROM api_keys k \
-            WHERE k.id = $1 AND k.deleted_at IS NULL AND (CAST($4 AS TEXT) IS NULL OR EXISTS \
+            WHERE k.id = $1 AND k.generation = $9 AND k.deleted_at IS NULL AND (CAST($4 AS TEXT) IS NULL OR EXISTS \
             (SELECT 1 FROM rooms r WHERE r.id = $4 AND r.key_id = k.id AND r.deleted_at IS NULL))";
         self.write((tenant, invite), |conn, (tenant, new)| {
             async move {
+                // A key that is being rotated ends the invites that it sees.
+                if !lock_tenant(conn, tenant).await? {
+                    return Ok(false);
+                }
                 let values = params![
                     tenant,
                     new.id,
@@ -169,7 +175,8 @@ impl Store {
                     new.role,
                     new.expires_at,
                     new.max_uses,
-                    new.created_at
+                    new.created_at,
+                    new.generation
                 ];
                 Ok(conn.execute(SQL, &values).await? == 1)
             }

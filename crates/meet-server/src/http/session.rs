@@ -93,7 +93,7 @@ pub(super) async fn create_invite(
     Body(body): Body<CreateInvite>,
 ) -> Result<Response, Refusal> {
     let room = app.room(Some(&member), id).await?.owner()?;
-    Ok(created(app.create_invite(&room, body).await?))
+    Ok(created(app.create_invite(&member, &room, body).await?))
 }
 
 /// A room's invites, oldest first.

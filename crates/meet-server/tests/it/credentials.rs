@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{Answer, Caller, Server, Setup, databases, soon};
 
@@ -378,4 +382,63 @@ async fn redeem(caller: &Caller, invite: &str, name: &str) -> Answer {
 
 fn guest_of(answer: &Answer, near: &Caller) -> Caller {
     near.stranger().with_token(answer.expect(201)["token"].as_str().unwrap())
+}
+
+/// Sends the head of a request and gives the line; `more` are further header lines.
+async fn begin(caller: &Caller, method: &str, path: &str, more: &str) -> TcpStream {
+    let (address, key) = (caller.address(), caller.token());
+    let mut line = TcpStream::connect(address).await.unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n{more}\r\n");
+    line.write_all(head.as_bytes()).await.unwrap();
+    line
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_in_the_midst_of_rotating_leaves_nothing_open() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        for _ in 0..30 {
+            let owner = server.new_tenant().await;
+            let room = owner.room("planning").await;
+            let mut socket = owner.socket(&room, "").await;
+            drop(begin(&owner, "POST", "/api/keys/rotate", "content-length: 0\r\n").await);
+            assert_eq!(socket.end().await.0, Some(4041));
+            assert_eq!(owner.get("/api/rooms").await.refusal(401), "invalid_key");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_the_end_of_its_key_does_nothing() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let body = json!({ "role": "member", "name": "late", "sender": "late", "content": "late" }).to_string();
+        let more = format!("content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n", body.len());
+        let mut lines = Vec::new();
+        let place = format!("/api/rooms/{room}");
+        let (invites, messages) = (format!("{place}/invites"), format!("{place}/messages"));
+        for (method, path) in [("POST", &*invites), ("POST", &messages), ("PATCH", &place), ("POST", "/api/rooms")] {
+            let mut line = begin(&owner, method, path, &more).await;
+            // The server asks for the body once it knows who is calling.
+            let mut asked = [0; 25];
+            soon("the question for the body", line.read_exact(&mut asked)).await.unwrap();
+            assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+            lines.push(line);
+        }
+        let new = owner.post("/api/keys/rotate", "").await.expect(201);
+        for mut line in lines {
+            line.write_all(body.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            soon("the answer", line.read_to_string(&mut answer)).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        }
+        let again = server.stranger().with_token(new["key"].as_str().unwrap());
+        assert_eq!(again.get(&format!("/api/rooms/{room}/invites")).await.expect(200), json!([]));
+        assert_eq!(again.messages(&room, "").await, []);
+        assert_eq!(again.get("/api/rooms").await.expect(200).as_array().unwrap().len(), 1);
+        server.stop().await;
+    }
 }

@@ -222,6 +222,7 @@ impl World {
         NewInvite {
             id: InviteId::from_uuid(self.id()),
             digest: self.digest(),
+            generation: 0,
             room,
             role: if room.is_some() { Role::Member } else { Role::Owner },
             expires_at: NOW.plus(HOUR),

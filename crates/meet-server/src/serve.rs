@@ -45,6 +45,7 @@ pub enum ServeError {
 /// [`ServeError::Metrics`] when the metrics have an address of their own that cannot be had.
 pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     telemetry::install();
+    app.tasks().spawn_until_stop(telemetry::keep_up());
     serve_metrics(&app).await?;
     let connections = TaskTracker::new();
     let router = router(app.clone());

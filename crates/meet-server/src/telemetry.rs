@@ -1,11 +1,14 @@
 //! Metrics: one recorder for the process, and what is measured when somebody looks. No label names a
 //! room, a tenant or a user.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::app::App;
+
+/// How often what was measured is summed up, whether or not anybody looks.
+const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -16,6 +19,16 @@ pub(crate) fn install() {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok().map(|()| handle)
     });
+}
+
+/// Sums up what was measured; without it the recorder keeps every single measurement.
+pub(crate) async fn keep_up() {
+    loop {
+        tokio::time::sleep(KEEP_UP_EVERY).await;
+        if let Some(Some(handle)) = RECORDER.get() {
+            handle.run_upkeep();
+        }
+    }
 }
 
 /// The metrics as Prometheus reads them.

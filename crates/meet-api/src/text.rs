@@ -174,7 +174,15 @@ impl ClientId {
 
 /// Folds a text for comparing names: Unicode's canonical caseless match (Unicode Standard, D145).
 pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
+}
+
+/// Whether `text` folds to `folded`.
+pub fn folds_to(text: &str, folded: &str) -> bool {
+    if text.is_ascii() { text.eq_ignore_ascii_case(folded) } else { fold(text) == folded }
 }
 
 #[cfg(test)]
@@ -211,6 +219,7 @@ mod tests {
         #[test]
         fn folding_twice_changes_nothing(text in "\\PC{0,40}") {
             prop_assert_eq!(fold(&fold(&text)), fold(&text));
+            prop_assert!(folds_to(&text, &fold(&text)));
         }
     }
 }

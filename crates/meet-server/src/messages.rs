@@ -5,7 +5,7 @@ use std::time::Duration;
 use meet_api::{
     Kind, Message, MessageId, User,
     request::SendMessage,
-    text::{ClientId, Content, UserName, fold},
+    text::{ClientId, Content, UserName, fold, folds_to},
 };
 use meet_store::{AppendOutcome, Caps, Digest, Ensured, Idempotency, NewMessage, NewUser, Page};
 use sha2::Digest as _;
@@ -47,7 +47,7 @@ pub struct Sent {
 pub struct Filter {
     /// Leave out messages under this folded name.
     exclude: Option<String>,
-    /// Only messages that mention this name.
+    /// Only messages that mention this folded name.
     mentions: Option<String>,
     /// The folded names of the tenant, for telling `@ann` from `@ann lee`.
     known: Vec<String>,
@@ -61,7 +61,7 @@ impl Filter {
 
     /// Whether the reader wants the message.
     pub fn admits(&self, message: &Message) -> bool {
-        self.exclude.as_deref().is_none_or(|name| name != fold(&message.sender))
+        self.exclude.as_deref().is_none_or(|name| !folds_to(&message.sender, name))
             && self.mentions.as_deref().is_none_or(|name| mention::mentions(&message.content, name, &self.known))
     }
 }
@@ -123,7 +123,6 @@ impl App {
     ) -> Result<Sent, Error> {
         let missing = || Error::Invalid("sender and content are required".into());
         let content = body.content.as_deref().filter(|content| !content.is_empty()).ok_or_else(missing)?;
-        let digest = body_digest(member, &body);
         let content = Content::parse(content.to_owned(), self.config().limits.message_bytes)?;
         let reply_to = match &body.reply_to {
             None => None,
@@ -131,7 +130,7 @@ impl App {
         };
         let user = self.speaker(member, body.sender.as_deref(), body.sender_type).await?;
         let sender = UserName::parse("sender", &user.name)?;
-        let idempotency = client_id.map(|key| Idempotency { key, body: digest });
+        let idempotency = client_id.map(|key| Idempotency { key, body: body_digest(member, &body) });
         let (window, subject) = match self.count_message(member, &user) {
             Ok(counted) => counted,
             Err(refusal) => return self.replay_or(refusal, room, &user, idempotency.as_ref()).await,
@@ -417,7 +416,7 @@ impl App {
         } else {
             Vec::new()
         };
-        Ok(Filter { exclude: exclude.as_deref().map(fold), mentions, known })
+        Ok(Filter { exclude: exclude.as_deref().map(fold), mentions: mentions.as_deref().map(fold), known })
     }
 }
 

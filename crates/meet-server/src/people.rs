@@ -159,13 +159,22 @@ impl App {
     }
 
     /// A room's invites, oldest first, from behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCursor`] when `after` is none of them.
     pub async fn list_invites(
         &self,
         room: &RoomOwner,
         after: Option<InviteId>,
         limit: u32,
     ) -> Result<Vec<Invite>, Error> {
-        Ok(self.store().invites(room.tenant, room.room.id, limit, after).await?)
+        let (tenant, room) = (room.tenant, room.room.id);
+        if let Some(after) = after
+            && !self.store().has_invite(tenant, room, after).await?
+        {
+            return Err(Error::UnknownCursor("after"));
+        }
+        Ok(self.store().invites(tenant, room, limit, after).await?)
     }
 
     /// Revokes an invite; the sessions that it gave end with it.

@@ -199,7 +199,15 @@ impl App {
     }
 
     /// The member's rooms, oldest first, from behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCursor`] when `after` is none of them.
     pub async fn list_rooms(&self, member: &Member, after: Option<RoomId>, limit: u32) -> Result<Vec<Room>, Error> {
+        if let Some(after) = after
+            && (!member.reaches(after) || self.store().room(member.tenant, after).await?.is_none())
+        {
+            return Err(Error::UnknownCursor("after"));
+        }
         let now = self.clock().now();
         let stored = match &member.rooms {
             None => self.store().rooms(member.tenant, after, limit, now).await?,
@@ -219,7 +227,15 @@ impl App {
     }
 
     /// The public rooms that the operator owns or has listed, oldest first, from behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCursor`] when `after` is no public room.
     pub async fn list_public_rooms(&self, after: Option<RoomId>, limit: u32) -> Result<Vec<Room>, Error> {
+        if let Some(after) = after
+            && self.store().public_room(after).await?.is_none()
+        {
+            return Err(Error::UnknownCursor("after"));
+        }
         let stored = self.store().public_rooms(after, limit, self.clock().now()).await?;
         Ok(stored.into_iter().map(|stored| self.with_online(stored.tenant, stored.room)).collect())
     }

@@ -185,6 +185,15 @@ impl Store {
         .await
     }
 
+    /// Whether this is an invite to this room of the tenant.
+    pub async fn has_invite(&self, tenant: TenantId, room: RoomId, invite: InviteId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT id FROM invites WHERE key_id = $1 AND room_id = $2 AND id = $3";
+        self.read((tenant, room, invite), |conn, (tenant, room, invite)| {
+            async move { Ok(conn.one(SQL, &params![tenant, room, invite], |_| Ok(())).await?.is_some()) }.boxed()
+        })
+        .await
+    }
+
     /// The invites of a room, oldest first, after the given one.
     pub async fn invites(
         &self,

@@ -68,7 +68,13 @@ async fn rooms_are_listed_oldest_first_page_by_page() {
         for query in ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit=99999999999999999999"] {
             assert_eq!(owner.get(&format!("/api/rooms?{query}")).await.refusal(400), "invalid_request", "{query}");
         }
-        assert_eq!(owner.get("/api/rooms?after=junk").await.refusal(400), "unknown_cursor");
+        let foreign = server.new_tenant().await.room("elsewhere").await;
+        let invites = format!("/api/rooms/{}/invites", made[0]);
+        for after in ["junk", "01900000-0000-7000-8000-000000000001", &foreign] {
+            for list in ["/api/rooms", "/api/public/rooms", &invites] {
+                assert_eq!(owner.get(&format!("{list}?after={after}")).await.refusal(400), "unknown_cursor", "{list}");
+            }
+        }
     }
 }
 

@@ -260,3 +260,15 @@ async fn a_socket_is_refused_with_a_status_before_the_upgrade() {
         server.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_socket_speaks_on_in_a_room_that_is_given_more_time() {
+    let server = Setup::new().manual_clock().start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room_as(json!({ "name": "short", "expires_in": 60 })).await;
+    let mut socket = owner.socket(&room, "?name=ann").await;
+    owner.patch(&format!("/api/rooms/{room}"), json!({ "expires_in": 3600 })).await.expect(200);
+    server.clock.jump(61_000);
+    socket.send(json!({ "content": "still here" })).await;
+    assert_eq!(socket.message().await.content, "still here");
+}

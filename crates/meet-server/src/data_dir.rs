@@ -36,6 +36,12 @@ pub enum DataDirError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no space for it.
+    #[error("the disk of {} is full: free some space on it, then start again", path.display())]
+    DiskFull {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another process holds it.
     #[error(
         "another meet-ai{} uses the data directory {}: stop it, or choose another with --data-dir",
@@ -58,7 +64,10 @@ impl DataDir {
     /// Makes the directory when it is missing, readable by its owner only, and takes its lock, which
     /// ends with the process however that ends.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let not_writable = |source| DataDirError::NotWritable { path: path.to_path_buf(), source };
+        let not_writable = |source: io::Error| match source.kind() {
+            io::ErrorKind::StorageFull => DataDirError::DiskFull { path: path.to_path_buf() },
+            _ => DataDirError::NotWritable { path: path.to_path_buf(), source },
+        };
         make_private(path).map_err(not_writable)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);

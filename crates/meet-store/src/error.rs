@@ -1,7 +1,12 @@
 //! What can go wrong with the database, in words of the domain; no variant and no source carries a
 //! secret or the text of a message.
 
-use std::{error::Error, io, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The driver's own error, shared because one failed commit may have many waiting for it.
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -73,6 +78,32 @@ impl StoreError {
     }
 }
 
+impl OpenError {
+    /// The same error, or that the disk is full when that is behind it.
+    pub(crate) fn or_disk_full(self, path: &Path) -> Self {
+        let is_full = match &self {
+            Self::Store(error) => matches!(error, StoreError::Full { .. }),
+            Self::NotWritable { source, .. } | Self::Migration { source } => is_disk_full(&**source),
+            _ => false,
+        };
+        if is_full { Self::DiskFull { path: path.to_owned() } } else { self }
+    }
+}
+
+/// Whether a full disk is among the causes of an error.
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let of_system = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+    error.downcast_ref().is_some_and(of_system)
+        || error.downcast_ref().is_some_and(is_full)
+        || error.source().is_some_and(is_disk_full)
+}
+
+/// Whether SQLite found no space: for its file and its log, or for the index of the log.
+fn is_full(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
+    error.sqlite_error().is_some_and(|error| [SQLITE_FULL, SQLITE_IOERR_SHMSIZE].contains(&error.extended_code))
+}
+
 /// An error that is only a sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -90,9 +121,10 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         let code = error.sqlite_error_code();
+        let is_full = is_full(&error);
         let source: Cause = Arc::new(error);
         match code {
-            Some(Code::DiskFull) => Self::Full { source },
+            _ if is_full => Self::Full { source },
             Some(Code::OperationInterrupted) => Self::Interrupted,
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt { source },
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Contended { source },
@@ -192,6 +224,12 @@ pub enum OpenError {
     NotDurable {
         /// The setting, and what it is.
         setting: String,
+    },
+    /// There is no room left on the disk of the data directory.
+    #[error("the disk of {} is full: free some space on it, then start again", path.display())]
+    DiskFull {
+        /// The data directory.
+        path: PathBuf,
     },
     /// Another server serves from the database.
     #[error(

@@ -114,7 +114,9 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the file in a directory, making both if need be.
     pub(crate) async fn open(directory: PathBuf) -> Result<Self, OpenError> {
-        let opening = tokio::task::spawn_blocking(move || Self::open_here(directory));
+        let place = directory.clone();
+        let opening =
+            tokio::task::spawn_blocking(move || Self::open_here(directory).map_err(|error| error.or_disk_full(&place)));
         opening.await.map_err(|_| StoreError::internal("opening the database panicked"))?
     }
 

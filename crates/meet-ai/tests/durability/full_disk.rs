@@ -12,7 +12,7 @@ use crate::{
     caller::{Answer, Caller},
     chance::skip,
     place::Place,
-    server::{Server, soon},
+    server::{Ended, Server, soon},
 };
 
 /// A small disk, gone with the story.
@@ -37,10 +37,11 @@ impl Disk {
         None
     }
 
-    /// Fills the disk to the last byte with a file of somebody else's.
-    fn fill(&self) -> PathBuf {
+    /// Fills the disk with a file of somebody else's but for so many bytes.
+    fn fill(&self, rest: u64) -> PathBuf {
         let file = self.0.join("filler");
-        let _ = fs::write(&file, vec![0; 64 << 20]);
+        let bytes = usize::try_from(free(&self.0) - rest.min(free(&self.0))).unwrap();
+        fs::write(&file, vec![0; bytes]).unwrap();
         file
     }
 
@@ -103,27 +104,59 @@ async fn a_disk_that_is_full_to_the_last_byte_refuses_writes_until_there_is_spac
     let (more, refusal) = fill(&caller, &room, "second").await;
     assert_eq!((refusal.status, refusal.code()), (507, "disk_full"));
     server.kill().await;
-    restart_on(&place, &disk, &key, &room, stored.len() + 1 + more.len()).await;
-}
-
-/// A start on a disk without a free byte works, or says what is wrong; with space it works.
-async fn restart_on(place: &Place, disk: &Disk, key: &str, room: &str, count: usize) {
-    let filler = disk.fill();
-    match Server::start(place.command(&["serve", "--listen", "127.0.0.1:0"])).await {
+    // A start on a disk without a free byte works or says what is wrong, and harms nothing.
+    let filler = disk.fill(0);
+    let count = stored.len() + 1 + more.len();
+    match start(&place).await {
         Ok(server) => {
-            assert_eq!(server.caller(key).history(room).await.0.len(), count);
+            assert_eq!(server.caller(&key).history(&room).await.0.len(), count);
             server.kill().await;
         }
-        Err(ended) => {
-            assert_eq!((ended.status.code(), ended.said.lines().count()), (Some(1), 1), "{}", ended.said);
-            assert!(ended.said.contains("full") && ended.said.contains("free"), "{}", ended.said);
-        }
+        Err(ended) => assert_says_full(&ended),
     }
     fs::remove_file(filler).unwrap();
-    fs::write(disk.0.join("filler"), []).unwrap();
     let server = place.serve().await;
-    assert_eq!(server.caller(key).history(room).await.0.len(), count);
+    assert_eq!(server.caller(&key).history(&room).await.0.len(), count);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_start_on_a_full_disk_says_so_and_the_next_one_is_whole() {
+    let place = Place::sqlite();
+    let Some(disk) = disk_of(&place, 4 << 20) else { return };
+    let place = place.with_data(&disk.data());
+    let (mut refused, mut key) = (0, None);
+    for free in [0, 4, 8, 40, 80, 128, 200, 300, 400] {
+        let filler = disk.fill(free << 10);
+        match start(&place).await {
+            Ok(server) => {
+                key.get_or_insert_with(|| place.key_of(&server.url));
+                server.kill().await;
+            }
+            Err(ended) => {
+                assert_says_full(&ended);
+                refused += 1;
+            }
+        }
+        fs::remove_file(filler).unwrap();
+    }
+    assert!(refused > 3, "the disk was never full: {refused}");
+    let server = place.serve().await;
+    let caller = server.caller(&key.unwrap_or_else(|| place.key_of(&server.url)));
+    let rooms = caller.get("/api/rooms").await.unwrap().expect(200);
+    assert_eq!((rooms.as_array().unwrap().len(), rooms[0]["head_seq"].as_u64()), (1, Some(7)), "{rooms}");
+    server.stop().await;
+}
+
+async fn start(place: &Place) -> Result<Server, Ended> {
+    Server::start(place.command(&["serve", "--listen", "127.0.0.1:0"])).await
+}
+
+/// One sentence that names the disk and the way out.
+#[track_caller]
+fn assert_says_full(ended: &Ended) {
+    assert_eq!((ended.status.code(), ended.said.lines().count()), (Some(1), 1), "{}", ended.said);
+    assert!(ended.said.contains("is full: free some space"), "{}", ended.said);
 }
 
 #[tokio::test]

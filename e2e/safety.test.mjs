@@ -47,6 +47,21 @@ const PAYLOADS = [
   '#'.repeat(2000) + ' ' + '> '.repeat(500) + '*'.repeat(3000),
 ].map((text) => text.replaceAll('ELSEWHERE', ELSEWHERE));
 
+story('signing out in one tab signs out the others, and the browser forgets the key and the drafts', async ({ sit }) => {
+  const ann = await sit('Ann');
+  await ann.makesAKey();
+  await ann.makesTheFirstRoom('private');
+  await ann.composer.fill('half a thought');
+  const other = await ann.context.newPage();
+  await other.goto('/key');
+  await other.getByRole('button', { name: 'Sign out…' }).click();
+  await other.getByRole('dialog').getByRole('button', { name: 'Sign out', exact: true }).click();
+  await ann.page.waitForURL(/\/key/);
+  await ann.button('Generate API Key').waitFor();
+  const kept = await ann.page.evaluate(() => Object.keys(localStorage));
+  assert.deepEqual(kept.filter((key) => key === 'meet-ai-key' || key.startsWith('meet-ai-draft')), []);
+});
+
 story('hostile messages run nothing, fetch nothing and hide nothing', async ({ server, sit }) => {
   const key = await server.newKey();
   const room = await server.call('POST', '/api/rooms', { key, body: { name: 'corpus' } });

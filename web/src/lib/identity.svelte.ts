@@ -1,9 +1,10 @@
 // Who is at this page: a session in the browser's cookie, a key kept in this browser, both, or nobody.
 //
-// The key goes along with requests only while it opens the same tenant as the session: somebody who
-// followed an invite must not talk as the owner of some other key that this browser also keeps.
+// The key goes along with requests only while it opens what the session is: somebody who followed an
+// invite must not talk as the owner of a key that this browser also keeps.
 
 import { api, ApiError, useKey } from './api';
+import { clearDrafts } from './drafts';
 import { makeHandle } from './handle';
 import { local } from './storage';
 import type { SessionInfo, User } from './types';
@@ -22,12 +23,19 @@ async function look(key: string | null): Promise<Found> {
   }
 }
 
+/** Whether what a key opens is what the session is: a guest stays one, even in the space of its own key. */
+function speaksFor(byKey: SessionInfo | null | undefined, session: SessionInfo): boolean {
+  return byKey?.org === session.org && session.role === 'owner';
+}
+
 class Identity {
   /** `unknown` until the server was asked. */
   state = $state<'unknown' | 'in' | 'out'>('unknown');
   session = $state.raw<SessionInfo | null>(null);
   /** The key kept in this browser. */
   key = $state<string | null>(local.get(KEY));
+  /** Whether storage holds that key; then another tab may have changed or forgotten it. */
+  #stored = this.key !== null;
   /** Whether that key opens the space of the session, so that requests carry it. */
   keyed = $state(false);
 
@@ -46,11 +54,12 @@ class Identity {
 
   /** Finds out who is here; signs in by the kept key when only that is left. Fails when the server is away. */
   async start(): Promise<void> {
+    if (this.#stored) this.key = local.get(KEY);
     const key = this.key;
     const [byCookie, byKey] = await Promise.all([look(null), key === null ? null : look(key)]);
     if (byKey?.ok === null && byKey.dead) this.keepKey(null);
     if (byCookie.ok) {
-      this.#enter(byCookie.ok, byKey?.ok?.org === byCookie.ok.org ? key : null);
+      this.#enter(byCookie.ok, speaksFor(byKey?.ok, byCookie.ok) ? key : null);
     } else if (byKey?.ok && key !== null) {
       await this.signInByKey(key, this.handle);
     } else {
@@ -75,14 +84,22 @@ class Identity {
     const session = await api.signIn(by === 'invite' ? { invite: token, name } : { owner: token, name });
     local.set(NAME, name);
     const found = this.key === null ? null : await look(this.key).catch(() => null);
-    this.#enter(session, found?.ok?.org === session.org ? this.key : null);
+    this.#enter(session, speaksFor(found?.ok, session) ? this.key : null);
     return session;
   }
 
-  /** Ends the session and forgets the key in this browser. */
+  /** Ends the session; the browser forgets the key and what was typed and not sent. */
   async signOut(): Promise<void> {
-    await api.signOut();
+    // Before the session ends: other tabs look for the key as soon as it does, and would sign in again.
+    local.remove(KEY);
+    try {
+      await api.signOut();
+    } catch (error) {
+      this.keepKey(this.key);
+      throw error;
+    }
     this.keepKey(null);
+    clearDrafts(local);
     this.#leave();
   }
 
@@ -90,6 +107,7 @@ class Identity {
     this.key = key;
     if (key === null) local.remove(KEY);
     else local.set(KEY, key);
+    this.#stored = key !== null && local.get(KEY) === key;
   }
 
   #enter(session: SessionInfo, key: string | null): void {

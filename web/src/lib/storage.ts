@@ -4,6 +4,8 @@ export interface Storage {
   get(key: string): string | null;
   set(key: string, value: string): void;
   remove(key: string): void;
+  /** Removes everything whose key begins with `prefix`. */
+  clear(prefix: string): void;
 }
 
 /** Wraps a Web Storage area, taken by a function because merely naming it may throw. */
@@ -19,6 +21,10 @@ export function guarded(area: () => globalThis.Storage): Storage {
     get: (key) => attempt(() => area().getItem(key)),
     set: (key, value) => void attempt(() => area().setItem(key, value)),
     remove: (key) => void attempt(() => area().removeItem(key)),
+    clear: (prefix) =>
+      void attempt(() => {
+        for (const key of Object.keys(area())) if (key.startsWith(prefix)) area().removeItem(key);
+      }),
   };
 }
 

@@ -48,5 +48,8 @@ export function memory(): Storage {
     get: (key) => map.get(key) ?? null,
     set: (key, value) => void map.set(key, value),
     remove: (key) => void map.delete(key),
+    clear: (prefix) => {
+      for (const key of [...map.keys()]) if (key.startsWith(prefix)) map.delete(key);
+    },
   };
 }

@@ -59,6 +59,31 @@ story('a guest cannot take a name that somebody has', async ({ sit }) => {
   await gus.sees('hello guests');
 });
 
+story('an owner who opens an invite is asked, and stays the owner until the answer', async ({ server, sit }) => {
+  const { ann } = await anOwner(sit);
+  const link = await invites(ann, 'read and write');
+  await ann.page.goto(link);
+  await ann.heading('You are signed in as Ann').waitFor();
+  await ann.link('Stay Ann').click();
+  await ann.composer.waitFor();
+  assert.equal((await asks(ann, '/api/session')).role, 'owner');
+
+  await ann.page.goto(link);
+  await ann.entersAs('Guest Ann', 'Join as a guest');
+  await ann.sees('hello guests');
+  assert.equal((await asks(ann, '/api/session')).role, 'member');
+  await ann.page.goto('/key');
+  await ann.entersAs('Ann', 'Go to my own space');
+  await ann.page.getByText('Owner: every room of this space').waitFor();
+
+  // Who came by the owner link has no key to come back by.
+  const olga = await sit('Olga');
+  await olga.follows(await server.ownerLink(), 'Come in');
+  await olga.composer.waitFor();
+  await olga.page.goto(link);
+  await olga.page.getByText('you would need a new owner link').waitFor();
+});
+
 story('a spectator by invite reads and finds nowhere to write', async ({ sit }) => {
   const { ann } = await anOwner(sit);
   const link = await invites(ann, 'only read');

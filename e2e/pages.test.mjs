@@ -195,6 +195,45 @@ story('everything can be done by keyboard', async ({ sit }) => {
   await ann.page.getByText(/#invite=/).waitFor();
 });
 
+story('the browser’s way back leads to where one was, and closes what lies above', async ({ sit }) => {
+  const ann = await sit('Ann');
+  await ann.makesAKey();
+  await ann.makesTheFirstRoom('one');
+  const one = ann.room;
+  await ann.makesARoom('two');
+  await ann.opensRooms();
+  await ann.page.goBack();
+  await ann.heading('one').waitFor();
+  assert.equal(ann.room, one);
+  await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
+  await ann.page.goBack();
+  await ann.heading('Key and account').waitFor();
+  await ann.page.goForward();
+  await ann.heading('one').waitFor();
+});
+
+story('an address that nobody can decode is a room that is not there', async ({ sit }) => {
+  const sam = await sit('Sam');
+  await sam.page.goto('/r/%E0%A4%A');
+  await sam.heading('This room is not here').waitFor();
+});
+
+story('among many rooms one is found by its name', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await server.operatorKey();
+  for (let number = 1; number <= 12; number++) await server.call('POST', '/api/rooms', { key, body: { name: `room ${number}` } });
+  await ann.signsIn(key);
+  await ann.opensRooms();
+  const drawer = ann.page.getByRole('dialog', { name: 'Rooms' });
+  await drawer.getByRole('link', { name: 'room 12' }).waitFor();
+  const names = (await drawer.getByRole('link', { name: /^room/ }).allInnerTexts()).map((text) => text.split('\n')[0]);
+  assert.deepEqual(names, Array.from({ length: 12 }, (_, index) => `room ${index + 1}`));
+  await drawer.getByLabel('Find a room').fill('ROOM 7');
+  await drawer.getByRole('link', { name: 'room 12' }).waitFor({ state: 'detached' });
+  await drawer.getByRole('link', { name: 'room 7' }).click();
+  await ann.page.getByRole('textbox', { name: 'Message room 7' }).waitFor();
+});
+
 story('a reader who scrolled up stays there, and a pill leads to what is new', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();

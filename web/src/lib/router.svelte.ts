@@ -19,7 +19,16 @@ export function parse(pathname: string, search: string, hash: string): Route {
   if (pathname === '/key') return { page: 'key', next: safeNext(new URLSearchParams(search).get('next')) };
   if (pathname === '/docs') return { page: 'docs' };
   const room = /^\/r\/([^/]+)\/?$/.exec(pathname)?.[1];
-  return { page: 'chat', room: room ? decodeURIComponent(room) : null };
+  return { page: 'chat', room: room ? decoded(room) : null };
+}
+
+/** A part of an address as it was meant; one that nobody can decode stays as it is, and names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 class Router {

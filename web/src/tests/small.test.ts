@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { backoff } from '../lib/backoff';
-import { readDraft, writeDraft } from '../lib/drafts';
+import { clearDrafts, readDraft, writeDraft } from '../lib/drafts';
 import { count, dayName, excerpt, initials, TINTS, tintOf, wait } from '../lib/format';
 import { makeHandle, suggestHandle } from '../lib/handle';
 import { apply } from '../lib/presence';
@@ -70,6 +70,9 @@ describe('drafts', () => {
     writeDraft(storage, 'room-1', ' \n');
     expect(readDraft(storage, 'room-1')).toBe('');
     expect(readDraft(storage, 'room-2')).toBe('another');
+    storage.set('meet-ai-name', 'Anna');
+    clearDrafts(storage);
+    expect([readDraft(storage, 'room-2'), storage.get('meet-ai-name')]).toEqual(['', 'Anna']);
   });
 });
 
@@ -133,6 +136,11 @@ describe('addresses', () => {
     expect(parse('/', '', '#invite=abc_-1')).toEqual({ page: 'join', by: 'invite', token: 'abc_-1' });
     expect(parse('/', '', '#owner=abc')).toEqual({ page: 'join', by: 'owner', token: 'abc' });
     expect(parse('/docs', '', '#get-room')).toEqual({ page: 'docs' });
+  });
+
+  it('that nobody can decode are rooms that nobody has', () => {
+    expect(parse('/r/caf%C3%A9', '', '')).toEqual({ page: 'chat', room: 'café' });
+    expect(parse('/r/%E0%A4%A', '', '')).toEqual({ page: 'chat', room: '%E0%A4%A' });
   });
 
   it('never lead away from this site', () => {

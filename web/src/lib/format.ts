@@ -7,6 +7,13 @@ const longWithYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month:
 const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 export const timeOfDay = (iso: string): string => clock.format(new Date(iso));
+/** The time without `AM` and `PM`, where there is room for no more. */
+export const shortTime = (iso: string): string =>
+  clock
+    .formatToParts(new Date(iso))
+    .map((part) => (part.type === 'dayPeriod' ? '' : part.value))
+    .join('')
+    .trim();
 export const fullTime = (iso: string): string => full.format(new Date(iso));
 export const dateTime = (iso: string): string => dateAndTime.format(new Date(iso));
 

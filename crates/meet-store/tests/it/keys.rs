@@ -57,6 +57,11 @@ async fn rotating_ends_sessions_and_invites(world: Arc<World>) {
     assert!(!world.store.create_session(late.clone()).await.unwrap());
     late.generation = 1;
     assert!(world.store.create_session(late).await.unwrap());
+    // Nor does an invite outlive the key that was about to make it.
+    let mut late = world.invite(Some(room), None);
+    assert!(!world.store.create_invite(owner.tenant, late.clone()).await.unwrap());
+    late.generation = 1;
+    assert!(world.store.create_invite(owner.tenant, late).await.unwrap());
     // The tenant's data is all there.
     assert!(world.store.room(owner.tenant, room).await.unwrap().is_some());
 

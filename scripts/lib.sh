@@ -54,9 +54,9 @@ need_rust() {
 }
 
 need_node() {
-  local hint="install Node.js 20 or later (https://nodejs.org), with npm"
+  local hint="install Node.js 20.19 or later (https://nodejs.org), with npm"
   { have node && have npm; } || die "Node.js is missing: $hint"
-  [ "$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ] || die "Node.js $(node --version) is too old: $hint"
+  [ "$(node -p 'const [major, minor] = process.versions.node.split("."); major > 20 || (major == 20 && minor >= 19)')" = true ] || die "Node.js $(node --version) is too old: $hint"
 }
 
 # install_packages DIR: npm packages as the lock file names them, only when it changed.

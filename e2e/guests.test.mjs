@@ -64,7 +64,7 @@ story('an owner who opens an invite is asked, and stays the owner until the answ
   const link = await invites(ann, 'read and write');
   await ann.page.goto(link);
   await ann.heading('You are signed in as Ann').waitFor();
-  await ann.link('Stay Ann').click();
+  await ann.link('Stay signed in').click();
   await ann.composer.waitFor();
   assert.equal((await asks(ann, '/api/session')).role, 'owner');
 

@@ -91,16 +91,20 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 story('on a phone nothing is wider than the screen', async ({ server, sit }) => {
-  const ann = await sit('Ann', { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
+  const ann = await sit('n'.repeat(64), { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
   const fits = async (where) => {
     const [width, screen] = await ann.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(width <= screen && screen === 320, `${where}: ${width} of ${screen}`);
+    const wide = await ann.page.evaluate(() =>
+      [...document.querySelectorAll('dialog[open], main, [role=log]')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.outerHTML.slice(0, 200)));
+    assert.deepEqual(wide, [], where);
   };
   await ann.page.goto('/');
   await ann.log.getByRole('article').first().waitFor();
   await fits('welcome');
   const key = await ann.makesAKey();
   const room = await aFullRoom(server, key);
+  await server.call('PATCH', `/api/rooms/${room.id}`, { key, body: { name: 'x'.repeat(100) } });
   await ann.page.goto(`/r/${room.id}`);
   await ann.sees('Thanks!');
   await fits('a room');
@@ -110,7 +114,17 @@ story('on a phone nothing is wider than the screen', async ({ server, sit }) => 
   await ann.page.keyboard.press('Escape');
   await ann.button('Invite').last().click();
   await ann.page.getByRole('dialog', { name: 'Invite' }).waitFor();
+  await ann.button('Create link').click();
+  const link = await ann.page.getByText(/#invite=/).innerText();
   await fits('the invite');
+  await ann.page.keyboard.press('Escape');
+  await ann.button('Search this room').click();
+  await ann.page.getByLabel('Words to find').fill('parser');
+  await ann.page.getByRole('dialog').getByText('What does the parser say').waitFor();
+  await fits('the search');
+  await ann.page.goto(link);
+  await ann.link('Stay signed in').waitFor();
+  await fits('the page of an invite');
   await ann.page.goto('/key');
   await ann.heading('Key and account').waitFor();
   await fits('the account');

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     AppendOutcome, NewMessage, Store, StoreError,
-    batch::{Entry, Written, write_batch},
+    batch::{Entry, write_batch},
     conn::Conn,
     value::params,
     words::words,
@@ -33,8 +33,6 @@ pub struct Appended {
     pub tenant: TenantId,
     /// The message.
     pub message: Arc<Message>,
-    /// The room's epoch.
-    pub epoch: Arc<str>,
 }
 
 /// A message that waits, and whoever waits for it.
@@ -141,13 +139,13 @@ async fn one_by_one(
 }
 
 /// Hands what was stored to `on_commit`, and gives the outcomes back.
-fn publish(entries: &[Entry], written: Written, on_commit: &mut impl FnMut(&[Appended])) -> Vec<AppendOutcome> {
-    let Written { outcomes, epochs } = written;
+fn publish(
+    entries: &[Entry],
+    outcomes: Vec<AppendOutcome>,
+    on_commit: &mut impl FnMut(&[Appended]),
+) -> Vec<AppendOutcome> {
     let stored = entries.iter().zip(&outcomes).filter_map(|(entry, outcome)| match outcome {
-        AppendOutcome::Stored(message) => {
-            let epoch = Arc::clone(epochs.get(&message.room_id)?);
-            Some(Appended { tenant: entry.message.tenant, message: Arc::clone(message), epoch })
-        }
+        AppendOutcome::Stored(message) => Some(Appended { tenant: entry.message.tenant, message: Arc::clone(message) }),
         _ => None,
     });
     let stored: Vec<_> = stored.collect();
@@ -158,7 +156,11 @@ fn publish(entries: &[Entry], written: Written, on_commit: &mut impl FnMut(&[App
 }
 
 /// Stores a part of the entries in one transaction, and finds out what became of it.
-async fn write(store: &Store, entries: &Arc<[Entry]>, part: std::ops::Range<usize>) -> Result<Written, StoreError> {
+async fn write(
+    store: &Store,
+    entries: &Arc<[Entry]>,
+    part: std::ops::Range<usize>,
+) -> Result<Vec<AppendOutcome>, StoreError> {
     // What the operation decided outlives a commit that gives no answer.
     let decided = Arc::new(std::sync::Mutex::new(None));
     let input = (Arc::clone(entries), part, Arc::clone(&decided));
@@ -188,8 +190,8 @@ async fn write(store: &Store, entries: &Arc<[Entry]>, part: std::ops::Range<usiz
 }
 
 /// Reads back whether a batch was stored: its first message is there or none is.
-async fn was_stored(store: &Store, written: &Written) -> Result<bool, StoreError> {
-    let first = written.outcomes.iter().find_map(|outcome| match outcome {
+async fn was_stored(store: &Store, outcomes: &[AppendOutcome]) -> Result<bool, StoreError> {
+    let first = outcomes.iter().find_map(|outcome| match outcome {
         AppendOutcome::Stored(message) => Some((message.room_id, message.id)),
         _ => None,
     });

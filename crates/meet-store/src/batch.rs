@@ -99,20 +99,12 @@ pub(crate) struct Entry {
     pub(crate) words: Vec<String>,
 }
 
-/// What a committed batch has to tell: the outcome of each entry, and what is new in each room.
-#[derive(Debug)]
-pub(crate) struct Written {
-    pub(crate) outcomes: Vec<AppendOutcome>,
-    pub(crate) epochs: HashMap<RoomId, Arc<str>>,
-}
-
 /// A room as the batch found it, and as it goes on.
 struct RoomState {
     tenant: TenantId,
     number: i64,
     head: u64,
     found_head: u64,
-    epoch: Arc<str>,
     expires_at: Option<Timestamp>,
 }
 
@@ -225,7 +217,7 @@ macro_rules! tenant_query {
 /// A room that is there.
 macro_rules! room_query {
     () => {
-        "SELECT key_id, number, head_seq, epoch, expires_at FROM rooms WHERE id = $1 AND deleted_at IS NULL"
+        "SELECT key_id, number, head_seq, expires_at FROM rooms WHERE id = $1 AND deleted_at IS NULL"
     };
 }
 
@@ -258,14 +250,7 @@ async fn hold(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Facts, StoreErro
 /// Reads what a batch needs of a room.
 fn read_room_state(row: &Row<'_>) -> Result<RoomState, StoreError> {
     let head = row.count(2)?;
-    Ok(RoomState {
-        tenant: row.id(0)?,
-        number: row.int(1)?,
-        head,
-        found_head: head,
-        epoch: row.text(3)?.into(),
-        expires_at: row.time_or_null(4)?,
-    })
+    Ok(RoomState { tenant: row.id(0)?, number: row.int(1)?, head, found_head: head, expires_at: row.time_or_null(3)? })
 }
 
 /// What an idempotency key stands for: a message, and whether it was asked for in the same words.
@@ -349,8 +334,8 @@ async fn find_replies(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Vec<bool
     Ok(known)
 }
 
-/// Runs a whole batch in the caller's transaction.
-pub(crate) async fn write_batch(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Written, StoreError> {
+/// Runs a whole batch in the caller's transaction; what became of each entry.
+pub(crate) async fn write_batch(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Vec<AppendOutcome>, StoreError> {
     let mut facts = hold(conn, entries).await?;
     let outcomes = decide(entries, &mut facts);
     let stored: Vec<(&Entry, &Message)> = entries
@@ -364,8 +349,7 @@ pub(crate) async fn write_batch(conn: &mut Conn<'_>, entries: &[Entry]) -> Resul
     count(conn, &facts).await?;
     insert_messages(conn, &stored, &facts).await?;
     keep_keys(conn, &stored).await?;
-    let epochs = facts.rooms.into_iter().map(|(id, room)| (id, room.epoch)).collect();
-    Ok(Written { outcomes, epochs })
+    Ok(outcomes)
 }
 
 /// Moves the heads of the rooms and the bytes of the tenants.

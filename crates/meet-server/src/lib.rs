@@ -2,7 +2,7 @@
 //! publications out, and the HTTP, socket and stream shells that call them.
 //!
 //! ```text
-//! http, gateway            shells: extract, call one operation, answer (never import each other)
+//! http, gateway            shells: extract, call one operation, answer (http mounts what gateway serves)
 //!    └─ keys rooms messages people      operations: `impl App` blocks, no axum, no SQL
 //!          ├─ meet_store   the truth
 //!          └─ hub          who listens to what, here and now

@@ -41,7 +41,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/key", get(page))
         .route("/docs", get(page))
         .route("/r/{id}", get(page))
-        .route("/{file}", get(file))
+        .route("/{file}", get(file).fallback(http::not_found))
         .route("/assets/{file}", get(asset))
 }
 

@@ -212,6 +212,7 @@ async fn unknown_addresses_and_methods_answer_in_the_same_shape() {
             assert!(matches!(answer.refusal(404).as_str(), "not_found" | "room_not_found"), "{path}");
         }
     }
+    assert_eq!(owner.post("/nothing", "").await.refusal(404), "not_found");
     let known = operations();
     for (_, template, _) in &known {
         let path = template.replace("{id}", &room);

@@ -14,6 +14,13 @@ openapi_is_fresh() {
   return 1
 }
 
+web_types() {
+  npm --prefix web run --silent check || return 1
+  web/node_modules/.bin/openapi-typescript openapi.json | diff -u web/src/lib/openapi.d.ts - && return 0
+  echo "web/src/lib/openapi.d.ts is out of date: run \`make openapi\` and commit it" >&2
+  return 1
+}
+
 shell_scripts() {
   local script
   for script in scripts/*.sh .ci/run; do bash -n "$script" || return 1; done
@@ -36,7 +43,7 @@ stage "formatting" cargo fmt --all --check || true
 stage "clippy" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || true
 stage "rustdoc" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet || true
 stage "openapi.json is fresh" openapi_is_fresh || true
-stage "web types" npm --prefix web run --silent check || true
+stage "web types" web_types || true
 stage "shell scripts" shell_scripts || true
 if have cargo-deny; then
   stage "dependencies" dependencies || true

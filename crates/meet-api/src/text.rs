@@ -146,7 +146,7 @@ impl Content {
         if raw.len() > max_bytes {
             return Err(TextError::TooManyBytes { field, max: max_bytes });
         }
-        if raw.trim().is_empty() {
+        if raw.is_empty() {
             return Err(TextError::Empty { field });
         }
         if raw.contains('\0') {
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(Content::parse("  code\n".into(), MAX_CONTENT).unwrap().as_str(), "  code\n");
         assert!(matches!(Content::parse("x".repeat(11), 10), Err(TextError::TooManyBytes { max: 10, .. })));
         assert!(Content::parse("a\0".into(), 10).is_err());
-        assert!(Content::parse(" \n".into(), 10).is_err());
+        assert!(Content::parse(String::new(), 10).is_err());
     }
 
     proptest! {

@@ -397,7 +397,7 @@ impl App {
         let found = self.store().search(access.tenant, access.room.id, &words, before_seq, access.floor, limit).await;
         match found {
             Err(meet_store::StoreError::Interrupted) => {
-                Err(Error::Unavailable("this search takes too long; add a word or give before_seq"))
+                Err(Error::Invalid("this search takes too long: add a word to q or give before_seq".into()))
             }
             other => Ok(other?),
         }

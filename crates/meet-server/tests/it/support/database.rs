@@ -73,7 +73,9 @@ pub(crate) async fn databases() -> Vec<Database> {
     match std::env::var("MEET_AI_TEST_POSTGRES") {
         Ok(server) => databases.push(Database::postgres(&server).await),
         Err(VarError::NotUnicode(_)) => panic!("MEET_AI_TEST_POSTGRES is no text"),
-        Err(VarError::NotPresent) if std::env::var("CI").is_ok() => panic!("MEET_AI_TEST_POSTGRES is not set, and in CI it must be"),
+        Err(VarError::NotPresent) if std::env::var("CI").is_ok() => {
+            panic!("MEET_AI_TEST_POSTGRES is not set, and in CI it must be")
+        }
         Err(VarError::NotPresent) => println!("skipped on Postgres: MEET_AI_TEST_POSTGRES is not set"),
     }
     databases

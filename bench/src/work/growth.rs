@@ -1,6 +1,6 @@
 //! Whether a delivery costs the same however many subscribers and rooms there are.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use crate::{
     Outcome, Setup,
@@ -72,11 +72,18 @@ async fn rooms(setup: &Setup, most: u32) -> Outcome<Row> {
     let target = &server.target;
     let mut posters = Posters::connect(target, CONCURRENT).await?;
     let mut names = Vec::new();
-    let mut costs = Vec::new();
+    let (mut costs, mut posts) = (Vec::new(), Vec::new());
     let messages = setup.scaled(MESSAGES);
     for (step, net) in steps(10, most).into_iter().zip(20..) {
         more_rooms(target, &mut names, usize::try_from(step)?).await?;
         let rooms: Arc<[String]> = names.clone().into();
+        let mut alone = Rounds::default();
+        posters.post(&rooms, messages.div_ceil(4), None).await?;
+        for _ in 0..3 {
+            let watch = Watch::begin(target)?;
+            posters.post(&rooms, messages, None).await?;
+            alone.push(watch.end()?.micros_each(messages));
+        }
         let each = names.iter().map(String::as_str);
         let audience = Audience::gather(target, each, &Entry { net, ..Entry::default() }).await?;
         deliver(target, &mut posters, &audience, &rooms, messages.div_ceil(4)).await?;
@@ -86,10 +93,13 @@ async fn rooms(setup: &Setup, most: u32) -> Outcome<Row> {
         }
         audience.leave().await;
         costs.push((step, cost.median()));
+        posts.push((step, alone.median()));
         eprintln!("{step} rooms: {} µs per message", short(cost.median()));
     }
     server.stop()?;
-    Ok(row("from 10 to 10 000 rooms, one subscriber in each", "CPU per POST with its delivery", &costs))
+    let mut row = row("from 10 to 10 000 rooms, one subscriber in each", "CPU per POST with its delivery", &costs);
+    let _ = write!(row.beside, "; the POST alone {}", listed(&posts));
+    Ok(row)
 }
 
 /// Makes rooms until there are so many.
@@ -112,14 +122,18 @@ async fn more_rooms(target: &Target, names: &mut Vec<String>, count: usize) -> O
     Ok(())
 }
 
-fn row(work: &'static str, measure: &'static str, costs: &[(u32, f64)]) -> Row {
+fn listed(costs: &[(u32, f64)]) -> String {
     let each: Vec<String> = costs.iter().map(|(step, cost)| format!("{step}: {} µs", short(*cost))).collect();
+    each.join(", ")
+}
+
+fn row(work: &'static str, measure: &'static str, costs: &[(u32, f64)]) -> Row {
     let least = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
     let most = costs.iter().map(|(_, cost)| *cost).fold(0.0, f64::max);
     Row {
         work,
         measure,
-        result: each.join(", "),
+        result: listed(costs),
         goal: "flat within 25 %",
         met: Some(most <= least * FLAT),
         reference: "",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use meet_api::RoomId;
-use meet_store::{Appender, words};
+use meet_api::{Message, RoomId};
+use meet_store::{Appender, StoreError, words};
 
 use crate::world::{Owner, World};
 
@@ -26,8 +26,19 @@ async fn room_with(world: &World, owner: &Owner, appender: &Appender, lines: &[&
 }
 
 async fn find(world: &World, owner: &Owner, room: RoomId, query: &str) -> Vec<u64> {
-    let found = world.store.search(owner.tenant, room, &words(query), None, 0, 100).await.unwrap();
+    let found = search(world, owner, room, &words(query)).await;
     found.into_iter().map(|message| message.seq).collect()
+}
+
+/// Searches as a patient caller: on a machine that is busy with other tests, the time of a search may run out.
+async fn search(world: &World, owner: &Owner, room: RoomId, words: &[String]) -> Vec<Message> {
+    for _ in 0..100 {
+        match world.store.search(owner.tenant, room, words, None, 0, 100).await {
+            Err(StoreError::Interrupted) => {}
+            found => return found.unwrap(),
+        }
+    }
+    panic!("a search never ends in time");
 }
 
 async fn words_are_found_however_they_are_written(world: Arc<World>) {
@@ -121,13 +132,11 @@ async fn strange_queries_find_nothing_and_fail_nowhere(world: Arc<World>) {
     let raw = ["'", "\"", "\\", "a' | 'b", "x\"y", ":*", "NEAR(a b)", "*", "^a", "{a}", "a:b", "-", "\u{1F389}"];
     for query in raw {
         // Not even made by the tokeniser.
-        let found = world.store.search(owner.tenant, room, &[query.to_owned()], None, 0, 10).await;
-        assert_eq!(found.unwrap(), [], "{query}");
+        assert_eq!(search(&world, &owner, room, &[query.to_owned()]).await, [], "{query}");
     }
     let many: Vec<String> = (0..1000).map(|n| format!("word{n}")).collect();
-    let searches = (0..20).map(|_| world.store.search(owner.tenant, room, &many, None, 0, 10));
-    for found in join_all(searches).await {
-        assert_eq!(found.unwrap(), []);
+    for found in join_all((0..20).map(|_| search(&world, &owner, room, &many))).await {
+        assert_eq!(found, []);
     }
 }
 

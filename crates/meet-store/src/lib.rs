@@ -4,7 +4,7 @@
 //! clock, makes no ids and sees no secret: callers bring times, ids and digests. Every method that
 //! touches a tenant's data takes the tenant first, and what belongs to another is simply not there.
 //!
-//! An operation is written once, as a function of a [`conn::Conn`]; the drivers run it, on a thread
+//! An operation is written once, as a function of a `conn::Conn`; the drivers run it, on a thread
 //! that owns an SQLite connection or on a pooled connection of Postgres.
 
 mod appender;

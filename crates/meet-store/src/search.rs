@@ -2,7 +2,7 @@
 //!
 //! Every indexed term begins with the number of its room and of a block of its messages. So a search,
 //! that of a prefix too, never touches a term of another room or tenant, and one for a common word
-//! ends in the newest block, however long the room is. The terms are made by [`crate::words`] on both databases; neither database's own tokeniser decides anything.
+//! ends in the newest block, however long the room is. The terms are made by [`crate::words()`] on both databases; neither database's own tokeniser decides anything.
 
 use futures_util::FutureExt;
 use meet_api::{Message, RoomId, TenantId};
@@ -63,7 +63,7 @@ fn postgres_query(room: i64, seq: u64, words: &[String]) -> String {
     format!("'{}':*", terms(room, seq, words).join("' & '"))
 }
 
-/// Whether a text could come from [`crate::words`]: it holds nothing that either query language
+/// Whether a text could come from [`crate::words()`]: it holds nothing that either query language
 /// could take for its own.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric())
@@ -126,7 +126,7 @@ async fn run_block(
 impl Store {
     /// The newest messages of a room that hold all of the words, the last of which may be the
     /// beginning of one. Of more than [`MAX_WORDS`] words the first count; no word, or a text that
-    /// [`crate::words`] would not make, finds nothing.
+    /// [`crate::words()`] would not make, finds nothing.
     ///
     /// Only messages with `floor < seq < before_seq` are found. `Interrupted` when it takes too long.
     pub async fn search(

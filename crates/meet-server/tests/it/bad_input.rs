@@ -105,7 +105,7 @@ async fn names_and_texts_keep_their_rules() {
         assert_eq!(owner.try_socket(&room, &format!("?name={long}")).await.err(), Some(400));
         let body = json!({ "sender": "x".repeat(65), "content": "hi" });
         assert_eq!(owner.post_json(&messages, body).await.refusal(400), "invalid_request");
-        for content in ["a\0b", " ", "\n\t"] {
+        for content in ["a\0b", "\0"] {
             let body = json!({ "sender": "ann", "content": content });
             assert_eq!(owner.post_json(&messages, body).await.refusal(400), "invalid_request", "{content:?}");
         }

@@ -9,6 +9,11 @@ need_node
 # Nothing of the person who runs this reaches a test.
 unset MEET_AI_KEY MEET_AI_URL MEET_AI_CONFIG MEET_AI_DATABASE_URL
 
+# Says what is missing; only CI insists on it.
+tools() {
+  scripts/install-test-tools.sh || ! strict
+}
+
 page_tests() {
   install_packages web && npm --prefix web run --silent test
 }
@@ -21,7 +26,7 @@ end_to_end() {
   install_packages e2e && MEET_AI_BIN="$TARGET/ci/meet-ai" npm --prefix e2e run --silent test
 }
 
-stage "tools for the tests" scripts/install-test-tools.sh || true
+stage "tools for the tests" tools || true
 stage "build the page" build_page || true
 if [ -n "$(postgres_programs)" ]; then
   stage "Rust, SQLite and Postgres" scripts/with-postgres.sh cargo test --workspace --locked --no-fail-fast || true
@@ -30,6 +35,7 @@ else
   skip "Rust, Postgres" "apt-get install postgresql, as root"
 fi
 stage "the page's own tests" page_tests || true
+chromium_program >/dev/null || skip "the pages in a browser" "apt-get install chromium, as root"
 if stage "build the binary" binary; then
   stage "end to end" end_to_end || true
 else

@@ -8,4 +8,5 @@ need_rust
 minutes=${MINUTES:-5}
 say "each target for $minutes minutes; a failure prints the seed that repeats it"
 export BOLERO_RANDOM_TEST_TIME_MS=$((minutes * 60 * 1000)) BOLERO_RANDOM_ITERATIONS=18446744073709551615
-exec cargo test --profile ci --locked --package meet-fuzz -- --nocapture "$@"
+# Unoptimised, as in every test: overflows are errors, and nothing is built twice.
+exec cargo test --locked --package meet-fuzz -- --nocapture "$@"

@@ -20,6 +20,7 @@ pub mod doctor;
 mod edge;
 pub mod error;
 mod gateway;
+pub mod history;
 mod http;
 pub mod hub;
 mod keys;

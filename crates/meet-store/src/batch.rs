@@ -354,13 +354,11 @@ pub(crate) async fn write_batch(conn: &mut Conn<'_>, entries: &[Entry]) -> Resul
 
 /// Moves the heads of the rooms and the bytes of the tenants.
 async fn count(conn: &mut Conn<'_>, facts: &Facts) -> Result<(), StoreError> {
-    const ROOMS: &str = "UPDATE rooms SET head_seq = head_seq + $2 WHERE id = $1 RETURNING head_seq";
+    const ROOMS: &str = "UPDATE rooms SET head_seq = $2 WHERE number = $1 AND head_seq = $3";
     const TENANTS: &str = "UPDATE api_keys SET stored_bytes = stored_bytes + $2 WHERE id = $1";
-    let moved: Vec<_> = facts.rooms.iter().filter(|(_, room)| room.head > room.found_head).collect();
-    let added: Vec<_> = moved.iter().map(|(_, room)| room.head - room.found_head).collect();
-    let sets: Vec<_> = moved.iter().zip(&added).map(|(&(id, _), added)| params![id, added]).collect();
-    let heads = conn.one_of_many(ROOMS, &sets, |row| row.count(0)).await?;
-    if moved.iter().zip(heads).any(|((_, room), head)| head != Some(room.head)) {
+    let moved = facts.rooms.values().filter(|room| room.head > room.found_head);
+    let sets: Vec<_> = moved.map(|room| params![room.number, room.head, room.found_head]).collect();
+    if conn.execute_many(ROOMS, &sets).await? != sets.len() as u64 {
         return Err(StoreError::internal("a room's head moved while it was held"));
     }
     let sets: Vec<_> =

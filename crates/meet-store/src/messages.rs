@@ -106,14 +106,4 @@ impl Store {
         })
         .await
     }
-
-    /// A room's newest `seq` and its epoch.
-    pub async fn head(&self, tenant: TenantId, room: RoomId) -> Result<Option<(u64, String)>, StoreError> {
-        const SQL: &str = "SELECT head_seq, epoch FROM rooms WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL";
-        self.read((tenant, room), |conn, (tenant, room)| {
-            let read = |row: &Row<'_>| Ok((row.count(0)?, row.text(1)?.to_owned()));
-            async move { conn.one(SQL, &params![tenant, room], read).await }.boxed()
-        })
-        .await
-    }
 }

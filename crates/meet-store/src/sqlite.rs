@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
@@ -362,6 +362,7 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
 /// would end the process instead of a statement.
 fn set_up_writer(conn: &Connection, disk: Option<Disk>) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(128);
+    keep_plans(conn)?;
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
@@ -371,6 +372,12 @@ fn set_up_writer(conn: &Connection, disk: Option<Disk>) -> rusqlite::Result<()> 
     let pages = i64::try_from(pages).unwrap_or(i64::MAX);
     conn.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
     conn.pragma_update_and_check(None, "journal_size_limit", 64 * 1024 * 1024, |_| Ok(()))
+}
+
+/// Keeps the plan of a cached statement. SQLite else looks at the value of a `LIMIT`, and prepares the statement anew
+/// each time it is bound (SQLITE_DBCONFIG_ENABLE_QPSG).
+fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Reads back whether a commit really reaches the disk.
@@ -391,6 +398,7 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.set_prepared_statement_cache_capacity(64);
+    keep_plans(&conn)?;
     conn.busy_timeout(BUSY)?;
     conn.pragma_update(None, "query_only", true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;

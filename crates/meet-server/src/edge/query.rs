@@ -10,7 +10,7 @@ use meet_api::id::ParseIdError;
 
 use crate::{
     error::Error,
-    messages::{DEFAULT_LIMIT, MAX_LIMIT},
+    history::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 
 use super::Refusal;

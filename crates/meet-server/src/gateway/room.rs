@@ -8,9 +8,9 @@ use crate::{
     app::App,
     auth::{Member, Who},
     error::Error,
+    history::Filter,
     hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Subscription, json, sse_event},
     limits::Slot,
-    messages::Filter,
     rooms::RoomAccess,
 };
 

@@ -15,7 +15,7 @@ use crate::{
     auth::Member,
     edge::{Body, Caller, ClientIp, Known, Path, Query, Refusal, created, with_window},
     error::Error,
-    messages::{Filter, From, HistoryPage, HistoryQuery, MAX_WAIT},
+    history::{Filter, From, HistoryPage, HistoryQuery, MAX_WAIT},
     rooms::RoomAccess,
 };
 

@@ -55,6 +55,35 @@ async fn pages_lead_through_all_of_history_in_both_directions() {
 }
 
 #[tokio::test]
+async fn long_messages_make_shorter_pages_that_still_lead_through_all_of_history() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let long = format!("word {}", "x".repeat(32_000));
+        for _ in 0..50 {
+            owner.say(&room, "ann", &long).await;
+        }
+        for (first, relation) in [("limit=1000", "next"), ("limit=1000&before_seq=51", "prev")] {
+            let (mut seen, mut next) = (Vec::new(), Some(format!("/api/rooms/{room}/messages?{first}")));
+            while let Some(page) = next {
+                let answer = owner.get(&page).await;
+                assert!(answer.body.len() < 2 * 1024 * 1024, "{}", answer.body.len());
+                seen.extend(answer.expect(200).as_array().unwrap().iter().map(|m| m["seq"].as_u64().unwrap()));
+                next = answer.link(relation);
+            }
+            seen.sort_unstable();
+            assert!(seen.iter().copied().eq(1..=50), "{relation}: {seen:?}");
+        }
+        let found = owner.get(&format!("/api/rooms/{room}/search?q=word&limit=1000")).await;
+        assert!(found.body.len() < 2 * 1024 * 1024, "{}", found.body.len());
+        let oldest = found.expect(200).as_array().unwrap().last().unwrap()["seq"].as_u64().unwrap();
+        let rest = owner.get(&format!("/api/rooms/{room}/search?q=word&limit=1000&before_seq={oldest}")).await;
+        assert_eq!(rest.expect(200)[0]["seq"], oldest - 1);
+    }
+}
+
+#[tokio::test]
 async fn filters_apply_before_the_limit() {
     for database in databases().await {
         let server = Setup::on(database).start().await;

@@ -41,7 +41,7 @@ async fn concurrent_messages_take_every_seq_once_and_are_published_in_that_order
     assert!(published.iter().all(|one| one.tenant == owner.tenant));
     let log = world.log(owner.tenant, room).await;
     assert!(log.iter().eq(published.iter().map(|one| &*one.message)));
-    assert_eq!(world.store.head(owner.tenant, room).await.unwrap(), Some((1000, "e1".into())));
+    assert_eq!(crate::world::head(&world.store, owner.tenant, room).await, Some((1000, "e1".into())));
 }
 
 async fn a_hundred_rooms_count_each_for_themselves(world: Arc<World>) {

@@ -224,7 +224,7 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
     assert_eq!(store.history(foreign, room, meet_store::Page::After(0), 10).await.unwrap(), []);
     assert_eq!(store.history(foreign, room, meet_store::Page::Before(9), 10).await.unwrap(), []);
     assert_eq!(store.message_seq(foreign, room, message.id).await.unwrap(), None);
-    assert_eq!(store.head(foreign, room).await.unwrap(), None);
+    assert_eq!(crate::world::head(store, foreign, room).await, None);
     let repeat = crate::world::idempotency("plan", 1);
     assert_eq!(store.find_repeat(foreign, room, owner.user.id, &repeat, NOW).await.unwrap(), None);
     let words = meet_store::words("secret");

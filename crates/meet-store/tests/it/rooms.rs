@@ -177,7 +177,7 @@ async fn a_deleted_room_is_gone_at_once(world: Arc<World>) {
     assert_eq!(world.store.room(owner.tenant, room).await.unwrap(), None);
     assert_eq!(world.store.rooms(owner.tenant, None, 10, NOW).await.unwrap(), []);
     assert_eq!(world.log(owner.tenant, room).await, []);
-    assert_eq!(world.store.head(owner.tenant, room).await.unwrap(), None);
+    assert_eq!(crate::world::head(&world.store, owner.tenant, room).await, None);
     assert_eq!(world.store.message_seq(owner.tenant, room, message.id).await.unwrap(), None);
     let found = world.store.search(owner.tenant, room, &["hello".into()], None, 0, 10).await.unwrap();
     assert_eq!(found, []);

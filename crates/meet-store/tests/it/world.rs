@@ -298,3 +298,9 @@ pub(crate) fn stored(outcome: AppendOutcome) -> Arc<Message> {
 pub(crate) fn idempotency(key: &str, body: u8) -> Idempotency {
     Idempotency { key: ClientId::parse("client_id", key).unwrap(), body: Digest([body; 32]) }
 }
+
+/// A room's newest `seq` and its epoch.
+pub(crate) async fn head(store: &Store, tenant: TenantId, room: RoomId) -> Option<(u64, String)> {
+    let stored = store.room(tenant, room).await.unwrap()?;
+    Some((stored.room.head_seq, stored.room.epoch))
+}

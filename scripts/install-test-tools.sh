@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
-# Installs what the tests need from Debian when it is missing and this is root; otherwise says what is missing.
+# Installs what the tests need from Debian, or only the packages that are named, where it is missing and this is root;
+# otherwise says what is missing.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+[ $# -gt 0 ] || set -- postgresql python3 chromium strace
+is_installed() {
+  case $1 in
+    postgresql) [ -n "$(postgres_programs)" ] ;;
+    chromium) chromium_program >/dev/null ;;
+    *) have "$1" ;;
+  esac
+}
 missing=()
-[ -n "$(postgres_programs)" ] || missing+=(postgresql)
-chromium_program >/dev/null || missing+=(chromium)
-have strace || missing+=(strace)
+for package in "$@"; do is_installed "$package" || missing+=("$package"); done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && have apt-get; then
@@ -15,4 +22,4 @@ if [ "$(id -u)" = 0 ] && have apt-get; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null && exit 0
 fi
-die "the tests need ${missing[*]}: as root, apt-get install ${missing[*]}"
+die "missing: ${missing[*]}: as root, apt-get install ${missing[*]}"

@@ -54,9 +54,13 @@ need_rust() {
 }
 
 need_node() {
-  local hint="install Node.js 20.19 or later (https://nodejs.org), with npm"
-  { have node && have npm; } || die "Node.js is missing: $hint"
-  [ "$(node -p 'const [major, minor] = process.versions.node.split("."); major > 20 || (major == 20 && minor >= 19)')" = true ] || die "Node.js $(node --version) is too old: $hint"
+  local hint="install Node.js 20.19, 22.12, 24 or a later one of these lines or after 24 (https://nodejs.org)"
+  have node || die "Node.js is missing: $hint"
+  have npm || die "npm is missing: it comes with Node.js from https://nodejs.org, and as apt-get install npm from Debian"
+  # What Vite and jsdom both run on; package.json says the same.
+  node -e 'const [major, minor] = process.versions.node.split(".");
+    process.exit((major == 20 && minor >= 19) || (major == 22 && minor >= 12) || major >= 24 ? 0 : 1)' ||
+    die "Node.js $(node --version) does not do: $hint"
 }
 
 # install_packages DIR: npm packages as the lock file names them, only when it changed.
@@ -91,6 +95,11 @@ postgres_programs() {
   fi
 }
 
+# The browser for the tests, here and in e2e/: what CHROMIUM names, else the first that is installed.
 chromium_program() {
-  printf '%s\n' "${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" | grep .
+  if [ -n "${CHROMIUM:-}" ]; then
+    command -v "$CHROMIUM"
+  else
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+  fi
 }

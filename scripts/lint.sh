@@ -24,7 +24,6 @@ web_types() {
 shell_scripts() {
   local script
   for script in scripts/*.sh .ci/run; do bash -n "$script" || return 1; done
-  if have shellcheck; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not installed: syntax only"; fi
 }
 
 dependencies() {
@@ -45,6 +44,11 @@ stage "rustdoc" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps -
 stage "openapi.json is fresh" openapi_is_fresh || true
 stage "web types" web_types || true
 stage "shell scripts" shell_scripts || true
+if scripts/install-test-tools.sh shellcheck; then
+  stage "shellcheck" shellcheck scripts/*.sh .ci/run || true
+else
+  skip "shellcheck" "apt-get install shellcheck, as root"
+fi
 if have cargo-deny; then
   stage "dependencies" dependencies || true
 else

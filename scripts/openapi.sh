@@ -6,6 +6,7 @@ set -euo pipefail
 need_rust
 need_node
 
+mkdir -p "$TARGET"
 cargo run --quiet --locked -- openapi >"$TARGET/openapi.json"
 mv "$TARGET/openapi.json" openapi.json
 install_packages web

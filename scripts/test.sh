@@ -34,6 +34,8 @@ else
   stage "Rust, SQLite" cargo test --workspace --locked --no-fail-fast || true
   skip "Rust, Postgres" "apt-get install postgresql, as root"
 fi
+have strace || skip "syncs before acknowledgements" "apt-get install strace, as root"
+[ "$(id -u)" = 0 ] || skip "full disks" "only root may mount a small disk"
 stage "the page's own tests" page_tests || true
 chromium_program >/dev/null || skip "the pages in a browser" "apt-get install chromium, as root"
 if stage "build the binary" binary; then

@@ -5,8 +5,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-programs=$(postgres_programs)
+programs=$(postgres_programs) || true
 [ -n "$programs" ] || die "Postgres is missing: as root, apt-get install postgresql"
+have python3 || die "Python 3 is missing: as root, apt-get install python3"
 
 home=$(mktemp -d "${TMPDIR:-/tmp}/meet-ai-postgres.XXXXXX")
 cluster=$home/cluster

@@ -1,9 +1,10 @@
 // People at browsers: Debian's Chromium, one for each process, a fresh profile for each person.
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-import { PATIENCE } from './server.mjs';
+import { PATIENCE, root } from './server.mjs';
 
 const FLAGS = [
   '--disable-gpu',
@@ -14,9 +15,16 @@ const FLAGS = [
   '--disable-sync',
   '--disable-dev-shm-usage',
 ];
-const PROGRAMS = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-/** The browser's program; nothing when there is none. */
-export const program = PROGRAMS.find((path) => path && existsSync(path));
+/** The browser's program, found as `make test` finds it; nothing when there is none. */
+export const program = findProgram();
+
+function findProgram() {
+  try {
+    return execFileSync('bash', ['-c', '. "$1"; chromium_program', '-', join(root, 'scripts/lib.sh')], { encoding: 'utf8' }).trim();
+  } catch {
+    return undefined;
+  }
+}
 
 let browser;
 /** The one browser of this process, started when somebody needs it. */

@@ -1,6 +1,9 @@
 //! Chance that can be repeated: a seed that every story prints.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io::Write as _,
+};
 
 /// A small generator of numbers; the same seed gives the same numbers.
 #[derive(Debug, Clone)]
@@ -48,5 +51,7 @@ pub(crate) fn soaks() -> bool {
 /// Says why a story is not told here; where nothing may be skipped, it fails.
 pub(crate) fn skip(why: &str) {
     assert!(!std::env::var("CI").is_ok_and(|value| value == "true"), "{why}, and CI may skip nothing");
-    println!("skipped: {why}");
+    let thread = std::thread::current();
+    // The harness captures what is printed; a story that was not told must not look like one that was.
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a story"));
 }

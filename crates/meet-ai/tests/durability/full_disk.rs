@@ -22,7 +22,7 @@ impl Disk {
     /// Mounts a disk of so many bytes; only root may.
     fn of(directory: PathBuf, bytes: u64) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root may mount a small disk");
+            skip("only root may mount a small disk");
             return None;
         }
         fs::create_dir(&directory).unwrap();

@@ -129,7 +129,8 @@ impl Error {
     /// What a waiting request is told when its connection would have been closed.
     pub fn from_close(reason: CloseReason) -> Self {
         match reason {
-            CloseReason::Shutdown | CloseReason::TooSlow => Self::Unavailable("the server is stopping"),
+            CloseReason::Shutdown => Self::Unavailable("the server is stopping"),
+            CloseReason::TooSlow | CloseReason::Failed => Self::Unavailable("the server could not go on with this"),
             CloseReason::RoomGone => Self::RoomNotFound,
             CloseReason::CredentialEnded => Self::InvalidKey,
         }

@@ -12,8 +12,8 @@ use crate::{
     app::App,
     auth::Member,
     error::Error,
-    hub::{Drained, Standing},
-    mention,
+    hub::{Drained, Keep, Standing},
+    mention::{self, is_longer},
     rooms::RoomAccess,
 };
 
@@ -31,8 +31,6 @@ const SLICE: u32 = 64;
 const MAX_LOOKED_AT: u32 = 5000;
 /// The most words of a search that count.
 const MAX_SEARCH_WORDS: usize = 8;
-/// A long poll needs no queue: it looks into the store when it is woken.
-const WAITER_BYTES: usize = 16 * 1024;
 
 /// What a reader leaves out; the same on every transport.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,8 +39,8 @@ pub struct Filter {
     exclude: Option<String>,
     /// Only messages that mention this folded name.
     mentions: Option<String>,
-    /// The folded names of the tenant, for telling `@ann` from `@ann lee`.
-    known: Vec<String>,
+    /// The folded names of the tenant that begin with this one, for telling `@ann` from `@ann lee`.
+    longer: Vec<String>,
 }
 
 impl Filter {
@@ -54,7 +52,7 @@ impl Filter {
     /// Whether the reader wants the message.
     pub fn admits(&self, message: &Message) -> bool {
         self.exclude.as_deref().is_none_or(|name| !folds_to(&message.sender, name))
-            && self.mentions.as_deref().is_none_or(|name| mention::mentions(&message.content, name, &self.known))
+            && self.mentions.as_deref().is_none_or(|name| mention::mentions(&message.content, name, &self.longer))
     }
 }
 
@@ -155,14 +153,14 @@ impl App {
         }
         let id = access.room.id;
         let place = (access.address(), Standing::Unseen, access.is_foreign());
-        let connection = self.hub().connect(member.map(Member::credential), WAITER_BYTES);
-        connection.outbox().set_lossy(true);
+        let connection = self.hub().connect(member.map(Member::credential), 0);
+        connection.outbox().keep(Keep::Nothing);
         let _subscription = self.listen(member, &connection, place).await?;
         // What ended before is noticed here, and from here on by the hub.
         let mut access = self.room(member, id).await?;
-        let mut from = match query.from {
-            None => Page::After(access.room.head_seq),
-            Some(_) => self.start_of(&access, query).await?,
+        let mut from = match (self.start_of(&access, query).await?, query.from) {
+            (_, None) => Page::After(access.room.head_seq),
+            (start, Some(_)) => start,
         };
         let deadline = tokio::time::sleep(query.wait);
         tokio::pin!(deadline);
@@ -220,7 +218,8 @@ impl App {
         let may_go_on = loop {
             let ask = gathering.ask();
             let mut slice = self.store().history(access.tenant, access.room.id, from, ask).await?;
-            let is_last = slice.len() < ask as usize;
+            let reaches_floor = slice.first().is_some_and(|oldest| oldest.seq <= floor + 1);
+            let is_last = slice.len() < ask as usize || (reaches_floor && matches!(from, Page::Before(_)));
             // The head is never without its messages: the room was deleted since the right was checked.
             if slice.is_empty() && reaches_messages(from, head) {
                 return Err(Error::RoomNotFound);
@@ -241,7 +240,7 @@ impl App {
             if gathering.is_full() {
                 break true;
             }
-            if is_last || matches!(from, Page::Before(seq) if seq <= floor + 1) {
+            if is_last {
                 break false;
             }
         };
@@ -299,13 +298,13 @@ impl App {
         exclude: Option<String>,
         mentions: Option<String>,
     ) -> Result<Filter, Error> {
-        let known = if mentions.is_some() {
+        let mentions = mentions.as_deref().map(fold);
+        let mut longer = Vec::new();
+        if let Some(name) = &mentions {
             let users = self.store().users(access.tenant, mention::MAX_KNOWN).await?;
-            users.iter().map(|stored| fold(&stored.user.name)).collect()
-        } else {
-            Vec::new()
-        };
-        Ok(Filter { exclude: exclude.as_deref().map(fold), mentions: mentions.as_deref().map(fold), known })
+            longer.extend(users.iter().map(|stored| fold(&stored.user.name)).filter(|known| is_longer(known, name)));
+        }
+        Ok(Filter { exclude: exclude.as_deref().map(fold), mentions, longer })
     }
 }
 

@@ -5,9 +5,9 @@ use meet_api::text::fold;
 /// The longest list of names that is looked through for one message.
 pub const MAX_KNOWN: u32 = 1000;
 
-/// Whether `content` mentions the folded `name`. `known` holds the folded names of the tenant: where a longer one of
-/// them stands at the same `@`, that one is meant and not `name`.
-pub fn mentions(content: &str, name: &str, known: &[String]) -> bool {
+/// Whether `content` mentions the folded `name`. `longer` holds the known names that [begin with it](is_longer): where
+/// one of them stands at the same `@`, that one is meant and not `name`.
+pub fn mentions(content: &str, name: &str, longer: &[String]) -> bool {
     if name.is_empty() || !content.contains('@') {
         return false;
     }
@@ -17,10 +17,13 @@ pub fn mentions(content: &str, name: &str, known: &[String]) -> bool {
         let rest = &text[at + 1..];
         !before.is_some_and(is_word)
             && stands_at_start(rest, name)
-            && !known
-                .iter()
-                .any(|other| other.len() > name.len() && other.starts_with(name) && stands_at_start(rest, other))
+            && !longer.iter().any(|other| stands_at_start(rest, other))
     })
+}
+
+/// Whether the folded name `known` begins with the folded `name` and goes on.
+pub fn is_longer(known: &str, name: &str) -> bool {
+    known.len() > name.len() && known.starts_with(name)
 }
 
 /// Whether `name` is the beginning of `text` and ends at a word boundary.
@@ -48,10 +51,12 @@ mod tests {
 
     #[test]
     fn the_longest_known_name_is_meant() {
-        let known = vec!["ann".to_owned(), "ann lee".to_owned()];
-        assert!(mentions("@Ann Lee, please", "ann lee", &known));
-        assert!(!mentions("@Ann Lee, please", "ann", &known));
-        assert!(mentions("@Ann Lee and @ann", "ann", &known));
+        let known = ["ann", "ann lee", "joanna"];
+        let longer = known.map(str::to_owned).into_iter().filter(|known| is_longer(known, "ann")).collect::<Vec<_>>();
+        assert_eq!(longer, ["ann lee"]);
+        assert!(mentions("@Ann Lee, please", "ann lee", &[]));
+        assert!(!mentions("@Ann Lee, please", "ann", &longer));
+        assert!(mentions("@Ann Lee and @ann", "ann", &longer));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     auth::{Member, Who},
     error::{Error, Window},
-    limits::{Bucket, Subject},
+    limits::{Bucket, Counted, Subject},
     rooms::RoomWriter,
 };
 
@@ -23,6 +23,14 @@ pub struct Sent {
     pub message: std::sync::Arc<Message>,
     /// The sender's window, when it has a limit.
     pub window: Option<Window>,
+}
+
+/// As whom a member speaks.
+pub(crate) enum Speaker {
+    /// A user that is there.
+    User(User),
+    /// A name that a bare key gave; its user may have to be made.
+    Named(UserName, Kind),
 }
 
 impl App {
@@ -44,56 +52,72 @@ impl App {
             None => None,
             Some(id) => Some(id.parse::<MessageId>().map_err(|_| Error::UnknownCursor("reply_to"))?),
         };
-        let user = self.speaker(member, body.sender.as_deref(), body.sender_type).await?;
-        let sender = UserName::parse("sender", &user.name)?;
+        let speaker = speaker(member, body.sender.as_deref(), body.sender_type)?;
         let idempotency = client_id.map(|key| Idempotency { key, body: body_digest(member, &body) });
-        let (window, subject) = match self.count_message(member, &user) {
+        let counted = match self.count_message(member) {
             Ok(counted) => counted,
-            Err(refusal) => return self.replay_or(refusal, room, &user, idempotency.as_ref()).await,
+            Err(refusal) => return self.replay_or(refusal, member, room, &speaker, idempotency.as_ref()).await,
         };
-        let outcome = match self.refuse_when_disk_is_full() {
-            Err(refusal) => {
-                let repeated = self.replay_or(refusal, room, &user, idempotency.as_ref()).await;
-                repeated.map(|sent| (sent.message, true))
-            }
-            Ok(()) => {
-                let message = NewMessage {
-                    id: MessageId::from_uuid(self.clock().uuid()),
-                    tenant: room.tenant,
-                    room: room.room.id,
-                    user: user.id,
-                    sender,
-                    sender_type: user.kind,
-                    content,
-                    reply_to,
-                    idempotency,
-                    created_at: self.clock().now(),
-                    caps: Caps {
-                        messages_per_room: self.config().limits.messages_per_room,
-                        bytes_per_tenant: self.config().limits.bytes_per_tenant,
-                    },
-                };
-                self.appender().append(message).await.map_err(Error::from).and_then(outcome)
-            }
+        let sent = match self.refuse_when_disk_is_full() {
+            Err(refusal) => self.replay_or(refusal, member, room, &speaker, idempotency.as_ref()).await,
+            Ok(()) => self.append(member, room, speaker, (content, reply_to), idempotency, window).await,
         };
-        match outcome {
-            Ok((message, false)) => Ok(Sent { message, window }),
-            repeated_or_refused => {
-                self.limits().windows.give_back(Bucket::Messages, subject);
-                repeated_or_refused.map(|(message, _)| Sent { message, window: None })
-            }
+        if sent.as_ref().is_ok_and(|sent| sent.window.is_some()) {
+            return sent;
         }
+        self.limits().windows.give_back(Bucket::Messages, subject);
+        sent
+    }
+
+    /// Hands a message to the appender; a repeat has no window.
+    async fn append(
+        &self,
+        member: &Member,
+        room: &RoomWriter,
+        speaker: Speaker,
+        (content, reply_to): (Content, Option<MessageId>),
+        idempotency: Option<Idempotency>,
+        window: Option<Window>,
+    ) -> Result<Sent, Error> {
+        let user = match speaker {
+            Speaker::User(user) => user,
+            Speaker::Named(name, kind) => self.named_user(member, name, kind).await?,
+        };
+        let message = NewMessage {
+            id: MessageId::from_uuid(self.clock().uuid()),
+            tenant: room.tenant,
+            room: room.room.id,
+            user: user.id,
+            sender: UserName::parse("sender", &user.name)?,
+            sender_type: user.kind,
+            content,
+            reply_to,
+            idempotency,
+            created_at: self.clock().now(),
+            caps: Caps {
+                messages_per_room: self.config().limits.messages_per_room,
+                bytes_per_tenant: self.config().limits.bytes_per_tenant,
+            },
+        };
+        let (message, is_repeat) = outcome(self.appender().append(message).await?)?;
+        Ok(Sent { message, window: window.filter(|_| !is_repeat) })
     }
 
     /// A repeat is neither counted nor written, so one that comes above a limit still gets its answer.
     async fn replay_or(
         &self,
         refusal: Error,
+        member: &Member,
         room: &RoomWriter,
-        user: &User,
+        speaker: &Speaker,
         idempotency: Option<&Idempotency>,
     ) -> Result<Sent, Error> {
         let Some(idempotency) = idempotency else { return Err(refusal) };
+        let user = match speaker {
+            Speaker::User(user) => Some(user.clone()),
+            Speaker::Named(name, kind) => self.known_user(member, name, *kind).await?,
+        };
+        let Some(user) = user else { return Err(refusal) };
         match self.store().find_repeat(room.tenant, room.room.id, user.id, idempotency, self.clock().now()).await? {
             Some(repeat) => outcome(repeat).map(|(message, _)| Sent { message, window: None }),
             None => Err(refusal),
@@ -101,46 +125,63 @@ impl App {
     }
 
     /// Counts a message in its bucket: one per tenant over all names of its key, one per guest.
-    fn count_message(&self, member: &Member, user: &User) -> Result<(Option<Window>, Subject), Error> {
-        let subject = if member.is_guest() { Subject::User(user.id) } else { Subject::Tenant(member.tenant) };
+    fn count_message(&self, member: &Member) -> Result<Option<Counted>, Error> {
+        let subject = match &member.who {
+            Who::User(user) if member.is_guest() => Subject::User(user.id),
+            Who::User(_) | Who::Key => Subject::Tenant(member.tenant),
+        };
         let limit = if self.is_limited(member) { self.config().limits.messages_per_minute_per_key } else { 0 };
-        let window = self.limits().windows.take(Bucket::Messages, subject, limit, self.clock().monotonic())?;
-        Ok((window, subject))
+        self.limits().windows.take(Bucket::Messages, subject, limit, self.clock().monotonic())
     }
 
-    /// The user that a member speaks as: a session as itself, a bare key as any name of its tenant.
-    pub(crate) async fn speaker(&self, member: &Member, name: Option<&str>, kind: Option<Kind>) -> Result<User, Error> {
-        match &member.who {
-            Who::User(user) => {
-                let is_own = name.is_none_or(|name| fold(name.trim()) == fold(&user.name));
-                if is_own && kind.is_none_or(|kind| kind == user.kind) {
-                    Ok(user.clone())
-                } else {
-                    Err(Error::Forbidden("a session speaks as itself: leave sender and sender_type out"))
-                }
+    /// The user of a bare key by name and kind, under the name as it is written here, if there is one.
+    async fn known_user(&self, member: &Member, name: &UserName, kind: Kind) -> Result<Option<User>, Error> {
+        let folded = name.folded();
+        let known = match self.remembered().user(member.tenant, &folded, kind) {
+            Some(user) => Some(user),
+            None => {
+                let stored = self.store().own_user(member.tenant, folded.clone(), kind).await?;
+                stored.inspect(|user| self.remembered().keep_user(member.tenant, folded, user))
             }
-            Who::Key => {
-                let missing = || Error::Invalid("sender and content are required".into());
-                let name = name.filter(|name| !name.trim().is_empty()).ok_or_else(missing)?;
-                let name = UserName::parse("sender", name)?;
-                self.named_user(member, name, kind.unwrap_or(Kind::Human)).await
-            }
-        }
+        };
+        Ok(known.map(|user| User { name: name.as_str().to_owned(), ..user }))
     }
 
     /// The user of a bare key by name and kind, made when it is new.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] when a guest has that name, [`Error::DiskFull`] when it would have to be made.
     pub(crate) async fn named_user(&self, member: &Member, name: UserName, kind: Kind) -> Result<User, Error> {
-        let folded = name.folded();
-        if let Some(user) = self.remembered().user(member.tenant, &folded, kind) {
-            return Ok(User { name: name.into_string(), ..user });
+        if let Some(user) = self.known_user(member, &name, kind).await? {
+            return Ok(user);
         }
+        self.refuse_when_disk_is_full()?;
         let new = NewUser { id: self.new_user_id(), name: name.clone(), kind };
         match self.store().ensure_user(member.tenant, new, self.clock().now()).await? {
             Ensured::User(user) => {
-                self.remembered().keep_user(member.tenant, folded, &user);
+                self.remembered().keep_user(member.tenant, name.folded(), &user);
                 Ok(User { name: name.into_string(), ..user })
             }
             Ensured::NameTaken => Err(Error::NameTaken(name.into_string())),
+        }
+    }
+}
+
+/// As whom a member speaks: a session as itself, a bare key as any name of its tenant.
+fn speaker(member: &Member, name: Option<&str>, kind: Option<Kind>) -> Result<Speaker, Error> {
+    match &member.who {
+        Who::User(user) => {
+            let is_own = name.is_none_or(|name| fold(name.trim()) == fold(&user.name));
+            if is_own && kind.is_none_or(|kind| kind == user.kind) {
+                Ok(Speaker::User(user.clone()))
+            } else {
+                Err(Error::Forbidden("a session speaks as itself: leave sender and sender_type out"))
+            }
+        }
+        Who::Key => {
+            let name = name.filter(|name| !name.trim().is_empty());
+            let name = name.ok_or_else(|| Error::Invalid("sender and content are required".into()))?;
+            Ok(Speaker::Named(UserName::parse("sender", name)?, kind.unwrap_or(Kind::Human)))
         }
     }
 }

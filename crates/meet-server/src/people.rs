@@ -58,6 +58,7 @@ impl App {
     async fn sign_in_by_key(&self, key: String, name: UserName, kind: Kind) -> Result<SignedIn, Error> {
         let member = self.authenticate(&Presented::Token(key)).await?.ok_or(Error::InvalidKey)?;
         let member = member.bare_key()?;
+        self.refuse_when_disk_is_full()?;
         let user = self.named_user(member, name, kind).await?;
         let (token, now) = (secret::new_session(self.clock()), self.clock().now());
         let info =
@@ -133,6 +134,7 @@ impl App {
         if body.max_uses.is_some_and(|uses| !(1..=1_000_000).contains(&uses)) {
             return Err(Error::Invalid("max_uses must be 1 to 1000000".into()));
         }
+        self.refuse_when_disk_is_full()?;
         let token = secret::new_invite(self.clock());
         let now = self.clock().now();
         let invite = meet_store::NewInvite {

@@ -206,15 +206,15 @@ pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Res
 }
 
 impl Store {
+    /// The user of a key with this folded name and kind.
+    pub async fn own_user(&self, tenant: TenantId, folded: String, kind: Kind) -> Result<Option<User>, StoreError> {
+        self.read((tenant, folded, kind), |conn, (tenant, folded, kind)| find_user(conn, tenant, folded, *kind).boxed())
+            .await
+    }
+
     /// The user of a key with this name and kind, made if it is new. `NameTaken` when a guest of the
     /// tenant has that name; a tenant that is gone is `NameTaken` for everyone.
     pub async fn ensure_user(&self, tenant: TenantId, user: NewUser, now: Timestamp) -> Result<Ensured, StoreError> {
-        let known = self.read((tenant, user.name.folded(), user.kind), |conn, (tenant, folded, kind)| {
-            find_user(conn, tenant, folded, *kind).boxed()
-        });
-        if let Some(user) = known.await? {
-            return Ok(Ensured::User(user));
-        }
         self.write((tenant, user, now), |conn, (tenant, user, now)| {
             async move {
                 if !lock_tenant(conn, tenant).await? {

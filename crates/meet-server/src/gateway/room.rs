@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use meet_api::{ClientFrame, Message, ServerFrame, User, frame::ClientMessage, text::ClientId};
 use meet_store::Page;
+use serde_json::{Map, Value};
 
 use crate::{
     app::App,
     auth::{Member, Who},
     error::Error,
     history::Filter,
-    hub::{Body, CloseReason, Connection, Drained, Encoding, Publication, Subscription, json, sse_event},
+    hub::{Body, CloseReason, Connection, Drained, Encoding, Keep, Publication, Subscription, json, sse_event},
     limits::Slot,
     rooms::RoomAccess,
 };
@@ -21,10 +22,10 @@ use super::{
 
 /// What may wait for one reader before it is too slow.
 pub(super) const OUTBOX_BYTES: usize = 1024 * 1024;
-/// How many messages are read from the store at a time: a reader that does not read holds as many.
+/// How many messages are read from the store at a time.
 const PAGE: u32 = 100;
-/// How many bytes of them are encoded before they are written.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// How many bytes of them are written at a time.
+const BATCH_BYTES: usize = 128 * 1024;
 
 /// The cursor that a reader brings.
 #[derive(Debug, Clone)]
@@ -71,7 +72,7 @@ impl From<Error> for End {
                     error = &error as &dyn std::error::Error,
                     "a reader could not be served and is sent away"
                 );
-                Self::Close(CloseReason::Shutdown)
+                Self::Close(CloseReason::Failed)
             }
         }
     }
@@ -137,6 +138,16 @@ impl RoomReader {
             sent => Ok(sent?.message),
         }
     }
+}
+
+/// What a look into the store gave.
+enum ReadOn {
+    /// All that there is.
+    All,
+    /// A whole page; there may be more.
+    Page,
+    /// So many messages, as many as are written at a time.
+    Full(u32),
 }
 
 struct Session {
@@ -242,38 +253,46 @@ impl Session {
     /// Reads on in the store until its end. Meanwhile the queue may overflow: what it loses is read here.
     async fn fill(&mut self) -> Result<(), End> {
         let outbox = std::sync::Arc::clone(self.reader.connection.outbox());
-        outbox.set_lossy(true);
-        let mut is_settled = false;
+        outbox.keep(Keep::NotStored);
+        let (mut ask, mut is_settled) = (PAGE, false);
         loop {
-            let after = self.position.at();
-            let (tenant, room) = (self.reader.access.tenant, self.reader.access.room.id);
-            let page = self.app.store().history(tenant, room, Page::After(after), PAGE).await.map_err(Error::from)?;
-            let is_last = page.len() < PAGE as usize;
-            let mut collected = 0;
-            for message in page {
-                let is_wanted = self.reader.filter.admits(&message);
-                if is_wanted {
-                    let bytes = self.reader.encode(&message);
-                    collected += bytes.len();
-                    self.batch.push(bytes);
-                }
-                self.position.advance(message.seq, is_wanted);
-                if collected >= CHUNK_BYTES {
-                    self.flush().await?;
-                    collected = 0;
-                }
-            }
+            let read = Box::pin(self.read_on(ask)).await?;
             self.report(false);
             self.flush().await?;
-            if is_last && is_settled {
-                return Ok(());
-            }
-            if is_last {
-                // From here on nothing may be lost; one more look shows what was until now.
-                outbox.set_lossy(false);
-                is_settled = true;
+            match read {
+                ReadOn::All if is_settled => return Ok(()),
+                ReadOn::All => {
+                    // From here on nothing may be lost; one more look shows what was until now.
+                    outbox.keep(Keep::All);
+                    is_settled = true;
+                }
+                ReadOn::Page => ask = PAGE.min(ask * 2),
+                ReadOn::Full(fitting) => ask = fitting,
             }
         }
+    }
+
+    /// Puts what follows in the store into the batch, until there is enough to write. A reader that takes nothing
+    /// holds no more than that: the rest of a page of long messages is read again.
+    async fn read_on(&mut self, ask: u32) -> Result<ReadOn, End> {
+        let (tenant, room) = (self.reader.access.tenant, self.reader.access.room.id);
+        let after = Page::After(self.position.at());
+        let page = self.app.store().history(tenant, room, after, ask).await.map_err(Error::from)?;
+        let is_last = page.len() < ask as usize;
+        let mut bytes = 0;
+        for (place, message) in (1..).zip(&page) {
+            let is_wanted = self.reader.filter.admits(message);
+            if is_wanted {
+                let encoded = self.reader.encode(message);
+                bytes += encoded.len();
+                self.batch.push(encoded);
+            }
+            self.position.advance(message.seq, is_wanted);
+            if bytes >= BATCH_BYTES && place < page.len() {
+                return Ok(ReadOn::Full(u32::try_from(place).unwrap_or(ask)));
+            }
+        }
+        Ok(if is_last { ReadOn::All } else { ReadOn::Page })
     }
 
     /// Tells a filtered reader where it stands, when that is due; without a cursor it asked for messages only.
@@ -319,7 +338,7 @@ impl Session {
         match parse(&text) {
             Ok(ClientFrame::Ping) => self.push(&ServerFrame::Pong),
             Ok(ClientFrame::Message(message)) => Box::pin(self.say(message)).await?,
-            Err(error) => self.refuse(&error, None),
+            Err(BadFrame { error, client_id }) => self.refuse(&error, client_id),
         }
         self.flush().await
     }
@@ -345,20 +364,25 @@ impl Session {
     }
 }
 
+/// A frame that is not one, and the caller's id of it, when that can be made out.
+struct BadFrame {
+    error: Error,
+    client_id: Option<String>,
+}
+
 /// Reads a client's frame; a message may leave its `type` out.
-fn parse(text: &str) -> Result<ClientFrame, Error> {
-    #[derive(serde::Deserialize)]
-    struct Tag {
-        #[serde(rename = "type")]
-        tag: Option<String>,
-    }
+fn parse(text: &str) -> Result<ClientFrame, BadFrame> {
     let invalid = |error: serde_json::Error| Error::Invalid(format!("the frame is not what it should be: {error}"));
-    let tag: Tag = serde_json::from_str(text).map_err(invalid)?;
-    match tag.tag.as_deref() {
-        None => serde_json::from_str(text).map(ClientFrame::Message).map_err(invalid),
-        Some("ping" | "message") => serde_json::from_str(text).map_err(invalid),
-        Some(_) => Err(Error::Invalid("type must be message or ping".into())),
-    }
+    let mut frame: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| BadFrame { error: invalid(error), client_id: None })?;
+    let client_id = frame.get("client_id").and_then(Value::as_str).map(str::to_owned);
+    let kind = frame.entry("type").or_insert_with(|| "message".into());
+    let parsed = if matches!(kind.as_str(), Some("message" | "ping")) {
+        serde_json::from_value(Value::Object(frame)).map_err(invalid)
+    } else {
+        Err(Error::Invalid("type must be message or ping".into()))
+    };
+    parsed.map_err(|error| BadFrame { error, client_id })
 }
 
 #[cfg(test)]
@@ -378,8 +402,18 @@ mod tests {
 
     #[test]
     fn anything_else_is_a_clear_refusal() {
-        for text in ["", "[]", "1", "null", r#"{"type":"dance"}"#, r#"{"type":5}"#, r#"{"content":5}"#, "{"] {
-            assert_eq!(parse(text).unwrap_err().code(), ErrorCode::InvalidRequest, "{text}");
+        let frames =
+            ["", "[]", r#"["ping"]"#, "1", "null", r#"{"type":"dance"}"#, r#"{"type":5}"#, r#"{"content":5}"#, "{"];
+        for text in frames {
+            let Err(BadFrame { error, client_id: None }) = parse(text) else { panic!("{text}") };
+            assert_eq!(error.code(), ErrorCode::InvalidRequest, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_carries_the_callers_own_id_where_it_can_be_made_out() {
+        for text in [r#"{"content":5,"client_id":"mine"}"#, r#"{"type":"dance","client_id":"mine"}"#] {
+            assert_eq!(parse(text).err().and_then(|bad| bad.client_id).as_deref(), Some("mine"), "{text}");
         }
     }
 }

@@ -147,6 +147,7 @@ impl Transport {
             CloseReason::TooSlow => (1013, "too slow"),
             CloseReason::RoomGone => (4040, "room gone"),
             CloseReason::CredentialEnded => (4041, "credential ended"),
+            CloseReason::Failed => (1011, "internal error"),
         };
         let patience = if reason == CloseReason::TooSlow { SLOW_PATIENCE } else { CLOSE_PATIENCE };
         self.close_with(code, text, patience).await;

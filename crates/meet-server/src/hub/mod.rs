@@ -19,7 +19,7 @@ use std::{
 use meet_api::{RoomId, RoomPresence, SessionId, TenantId, Timestamp, User};
 use tokio::sync::Notify;
 
-pub use outbox::{CloseReason, Drained, Outbox};
+pub use outbox::{CloseReason, Drained, Keep, Outbox};
 pub use publication::{Body, Encoding, Publication};
 pub(crate) use publication::{json, sse_event};
 

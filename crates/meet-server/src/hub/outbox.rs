@@ -23,6 +23,20 @@ pub enum CloseReason {
     RoomGone,
     /// The key, session or invite behind the connection ended.
     CredentialEnded,
+    /// The server cannot go on with it, for a reason of its own.
+    Failed,
+}
+
+/// What a queue keeps of what is published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Everything: a reader that does not keep up is ended.
+    #[default]
+    All,
+    /// Everything, but when it is full only what the store does not have: the reader is reading there.
+    NotStored,
+    /// Nothing: the reader only wants to be woken by a message, and looks into the store.
+    Nothing,
 }
 
 /// A bounded queue with one reader.
@@ -37,8 +51,49 @@ pub struct Outbox {
 struct State {
     queue: VecDeque<Arc<Publication>>,
     bytes: usize,
-    lossy: bool,
+    keep: Keep,
     closed: Option<CloseReason>,
+}
+
+impl State {
+    /// Queues what is to be kept; whether the reader is to be woken.
+    fn take(&mut self, publications: &[Arc<Publication>], limit: usize) -> bool {
+        if self.closed.is_some() {
+            return false;
+        }
+        if self.keep == Keep::Nothing {
+            return publications.iter().any(|publication| publication.offset().is_some());
+        }
+        if self.keep == Keep::NotStored && self.bytes > limit {
+            self.forget_stored();
+        }
+        // What was published together came out of one commit: however much it is, it alone ends nobody.
+        if self.bytes > limit {
+            self.close(CloseReason::TooSlow);
+            return true;
+        }
+        self.bytes += publications.iter().map(cost).sum::<usize>();
+        self.queue.extend(publications.iter().map(Arc::clone));
+        true
+    }
+
+    /// Lets go of what the store has as well.
+    fn forget_stored(&mut self) {
+        self.queue.retain(|publication| publication.offset().is_none());
+        self.bytes = self.queue.iter().map(cost).sum();
+    }
+
+    /// Frees the queue; the first reason stays.
+    fn close(&mut self, reason: CloseReason) {
+        self.closed.get_or_insert(reason);
+        self.queue = VecDeque::new();
+        self.bytes = 0;
+    }
+}
+
+/// What a publication takes of a queue's limit.
+fn cost(publication: &Arc<Publication>) -> usize {
+    publication.bytes() + ENTRY_BYTES
 }
 
 /// What a reader finds in its queue.
@@ -54,46 +109,36 @@ impl Outbox {
         Self { limit, state: Mutex::default(), wake: Notify::new(), end: Notify::new() }
     }
 
-    /// Queues publications in their order and wakes the reader once for all of them.
+    /// Queues publications in their order and wakes the reader once for all of them. A queue that holds more than its
+    /// limit already ends its connection.
     pub(super) fn push(&self, publications: &[Arc<Publication>]) {
         let mut state = lock(&self.state);
-        if state.closed.is_some() {
-            return;
-        }
-        for publication in publications {
-            let bytes = publication.bytes() + ENTRY_BYTES;
-            if state.bytes + bytes <= self.limit {
-                state.bytes += bytes;
-                state.queue.push_back(Arc::clone(publication));
-                continue;
-            }
-            state.queue.clear();
-            state.bytes = 0;
-            if !state.lossy {
-                state.closed = Some(CloseReason::TooSlow);
-                self.end.notify_one();
-                break;
-            }
-        }
+        let is_to_wake = state.take(publications, self.limit);
+        let is_closed = state.closed.is_some();
         drop(state);
-        self.wake.notify_one();
+        if is_to_wake {
+            self.wake.notify_one();
+        }
+        if is_closed {
+            self.end.notify_one();
+        }
     }
 
     /// Asks the reader to end the connection; the first reason stays.
     pub fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);
-        state.closed.get_or_insert(reason);
-        state.queue = VecDeque::new();
-        state.bytes = 0;
+        state.close(reason);
         drop(state);
         self.wake.notify_one();
         self.end.notify_one();
     }
 
-    /// While a reader catches up from the store, a full queue is emptied instead of ending the connection: what it
-    /// held will be read from the store as well. After `false` the reader must look into the store once more.
-    pub fn set_lossy(&self, lossy: bool) {
-        lock(&self.state).lossy = lossy;
+    /// Says what to keep from here on. What the store has of what waits is let go, so that whoever goes back to
+    /// [`Keep::All`] has the whole queue, and must look into the store once more.
+    pub fn keep(&self, keep: Keep) {
+        let mut state = lock(&self.state);
+        state.keep = keep;
+        state.forget_stored();
     }
 
     /// Takes everything that waits.
@@ -136,40 +181,95 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use meet_api::{PresenceChange, PresenceMember, Status, Timestamp, UserId};
+    use futures_util::FutureExt;
+    use meet_api::{
+        Kind, Message, MessageId, MessageTag, PresenceChange, PresenceMember, RoomId, Status, Timestamp, UserId,
+    };
     use uuid::Uuid;
 
     use super::super::{Channel, presence::PresenceEvent};
     use super::*;
 
-    fn publication() -> Arc<Publication> {
+    fn arrival() -> Arc<Publication> {
         let member = PresenceMember {
             user: UserId::from_uuid(Uuid::nil()),
             name: "Ann".into(),
-            kind: meet_api::Kind::Human,
+            kind: Kind::Human,
             status: Status::Online,
             since: Timestamp::from_millis(0),
         };
         Arc::new(Publication::presence(Channel::Org, PresenceEvent { change: PresenceChange::Join, member }))
     }
 
+    fn message() -> Arc<Publication> {
+        let room = RoomId::from_uuid(Uuid::nil());
+        Arc::new(Publication::message(
+            Channel::Chat(room),
+            Arc::new(Message {
+                id: MessageId::from_uuid(Uuid::nil()),
+                room_id: room,
+                room_id_again: room,
+                seq: 1,
+                tag: MessageTag::Message,
+                user: UserId::from_uuid(Uuid::nil()),
+                sender: "Ann".into(),
+                sender_type: Kind::Human,
+                content: "hi".into(),
+                reply_to: None,
+                created_at: Timestamp::from_millis(0),
+            }),
+        ))
+    }
+
+    fn waiting(outbox: &Outbox) -> usize {
+        let Drained::Publications(publications) = outbox.drain() else { panic!("closed") };
+        publications.len()
+    }
+
     #[test]
     fn a_full_queue_ends_its_connection_and_frees_its_memory() {
         let outbox = Outbox::new(1000);
         for _ in 0..100 {
-            outbox.push(&[publication()]);
+            outbox.push(&[message()]);
         }
         assert!(matches!(outbox.drain(), Drained::Closed(CloseReason::TooSlow)));
         assert_eq!(lock(&outbox.state).queue.len(), 0);
     }
 
     #[test]
-    fn a_reader_that_catches_up_from_the_store_is_not_ended() {
+    fn one_large_commit_ends_no_reader_that_had_read_what_came_before() {
         let outbox = Outbox::new(1000);
-        outbox.set_lossy(true);
-        for _ in 0..100 {
-            outbox.push(&[publication()]);
+        for _ in 0..3 {
+            outbox.push(&vec![message(); 100]);
+            assert_eq!(waiting(&outbox), 100);
         }
-        assert!(matches!(outbox.drain(), Drained::Publications(_)));
+    }
+
+    #[test]
+    fn a_reader_that_catches_up_loses_only_what_the_store_has() {
+        let outbox = Outbox::new(1000);
+        outbox.keep(Keep::NotStored);
+        outbox.push(&[arrival()]);
+        for _ in 0..100 {
+            outbox.push(&[message()]);
+        }
+        let Drained::Publications(publications) = outbox.drain() else { panic!("closed") };
+        assert_eq!(publications.iter().filter(|publication| publication.offset().is_none()).count(), 1);
+        assert!(publications.len() < 10, "{}", publications.len());
+        for _ in 0..100 {
+            outbox.push(&[arrival()]);
+        }
+        assert!(matches!(outbox.drain(), Drained::Closed(CloseReason::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn whoever_only_wants_to_be_woken_is_woken_by_messages_alone() {
+        let outbox = Outbox::new(0);
+        outbox.keep(Keep::Nothing);
+        outbox.push(&[arrival()]);
+        assert!(outbox.wait().now_or_never().is_none());
+        outbox.push(&[message()]);
+        assert!(outbox.wait().now_or_never().is_some());
+        assert_eq!(waiting(&outbox), 0);
     }
 }

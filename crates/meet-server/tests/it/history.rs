@@ -84,6 +84,30 @@ async fn long_messages_make_shorter_pages_that_still_lead_through_all_of_history
 }
 
 #[tokio::test]
+async fn a_page_back_ends_where_a_public_room_begins() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let (owner, room) = talked(&server, 3).await;
+        owner.patch(&format!("/api/rooms/{room}"), json!({ "visibility": "public" })).await.expect(200);
+        for query in ["?before_seq=100&limit=1", "?before_seq=100", "?before_seq=2&limit=1", "?limit=1"] {
+            let page = soon(query, server.stranger().get(&format!("/api/rooms/{room}/messages{query}"))).await;
+            assert_eq!(page.expect(200), json!([]), "{query}");
+            assert_eq!((page.link("prev"), page.link("next")), (None, None), "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_epoch_is_refused_whether_or_not_the_caller_waits() {
+    let server = Setup::new().start().await;
+    let (owner, room) = talked(&server, 1).await;
+    for query in ["?epoch=gone", "?epoch=gone&after_seq=1", "?epoch=gone&wait=60", "?epoch=gone&wait=60&after_seq=1"] {
+        let answer = soon(query, owner.get(&format!("/api/rooms/{room}/messages{query}"))).await;
+        assert_eq!(answer.refusal(400), "unknown_cursor", "{query}");
+    }
+}
+
+#[tokio::test]
 async fn filters_apply_before_the_limit() {
     for database in databases().await {
         let server = Setup::on(database).start().await;

@@ -72,6 +72,27 @@ async fn five_hundred_concurrent_posts_into_a_hundred_rooms_are_gapless_and_in_o
 }
 
 #[tokio::test]
+async fn more_long_messages_at_once_than_a_queue_may_hold_reach_everyone() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let mut reading = Vec::new();
+        for _ in 0..5 {
+            reading.push(Reader::from(owner.socket(&room, "").await).read_until(33));
+        }
+        // 32 of them fit into a queue of 1 MiB, however late a reader is; 33 do not.
+        let long = "x".repeat(32_000);
+        join_all((0..33).map(|_| owner.say(&room, "ann", &long))).await;
+        let log = owner.log(&room).await;
+        for reader in reading {
+            assert_eq!(reader.await.unwrap(), log);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_thousand_posts_cut_at_random_bytes_leave_an_idle_subscriber_with_exactly_the_log() {
     for database in databases().await {
         let server = Setup::on(database).start().await;

@@ -375,7 +375,7 @@ fn set_up_writer(conn: &Connection, disk: Option<Disk>) -> rusqlite::Result<()> 
 }
 
 /// Keeps the plan of a cached statement. SQLite else looks at the value of a `LIMIT`, and prepares the statement anew
-/// each time it is bound (SQLITE_DBCONFIG_ENABLE_QPSG).
+/// each time it is bound (`SQLITE_DBCONFIG_ENABLE_QPSG`).
 fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }

@@ -29,10 +29,12 @@ impl App {
         }
         self.refuse_when_disk_is_full()?;
         let limit = self.config().limits.keys_per_hour_per_ip;
-        let window = self.limits().windows.take(Bucket::Keys, Subject::network(ip), limit, self.clock().monotonic())?;
+        let now = self.clock().monotonic();
+        let counted = self.limits().windows.take(Bucket::Keys, Subject::network(ip), limit, now)?;
         let (key, tenant) = self.make_tenant(TenantKind::Key);
         self.store().create_tenant(tenant).await?;
-        Ok((NewKey { key: key.expose_secret().to_owned(), prefix: secret::shown_prefix(&key) }, window))
+        let new = NewKey { key: key.expose_secret().to_owned(), prefix: secret::shown_prefix(&key) };
+        Ok((new, counted.map(|counted| counted.window)))
     }
 
     /// A new tenant, not yet stored, and its key.

@@ -1,6 +1,7 @@
-//! How much of something a caller may do: fixed windows for what happens, slots for what stays open.
+//! How much of something a caller may do: fixed windows for what happens, slots for what stays open, a budget of bytes
+//! for what is still being sent.
 //!
-//! Both tables are bounded, and take the time as an argument. What must survive a restart (rooms per
+//! All tables are bounded, and take the time as an argument. What must survive a restart (rooms per
 //! day, bytes per tenant) is counted in the store instead.
 
 use std::{
@@ -19,6 +20,10 @@ const MAX_WINDOWS: usize = 100_000;
 /// How often a full table is looked through for windows that have ended: a look takes time, and a crowd would make
 /// every request take it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The bytes that all request bodies under way may hold.
+pub const BODIES_BYTES: usize = 64 * 1024 * 1024;
+/// The part of them that one network may hold, so that a few who never finish do not silence everybody.
+pub const BODIES_BYTES_PER_NETWORK: usize = 16 * 1024 * 1024;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,18 +89,28 @@ struct Count {
     used: u64,
 }
 
+/// A request that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The window that it was counted in, as its caller is told.
+    pub window: Window,
+    /// Where it was counted, which is not the caller's own place when the table was full.
+    place: (Bucket, Subject),
+    ends: Duration,
+}
+
 impl Windows {
     /// Counts one request at `now` (monotonic). A limit of 0 is none. Refused requests are not counted.
     ///
     /// # Errors
     /// [`Error::RateLimited`] when the window is used up.
-    pub fn take(&self, bucket: Bucket, subject: Subject, limit: u64, now: Duration) -> Result<Option<Window>, Error> {
+    pub fn take(&self, bucket: Bucket, subject: Subject, limit: u64, now: Duration) -> Result<Option<Counted>, Error> {
         if limit == 0 {
             return Ok(None);
         }
         let mut table = lock(&self.0);
-        let subject = table.place_for(bucket, subject, now);
-        let count = table.counts.entry((bucket, subject)).or_insert(Count { ends: Duration::ZERO, used: 0 });
+        let place = (bucket, table.place_for(bucket, subject, now));
+        let count = table.counts.entry(place).or_insert(Count { ends: Duration::ZERO, used: 0 });
         if count.ends <= now {
             *count = Count { ends: now + bucket.length(), used: 0 };
         }
@@ -104,12 +119,14 @@ impl Windows {
             return Err(Error::RateLimited(Window { limit, remaining: 0, reset }));
         }
         count.used += 1;
-        Ok(Some(Window { limit, remaining: limit - count.used, reset }))
+        let window = Window { limit, remaining: limit - count.used, reset };
+        Ok(Some(Counted { window, place, ends: count.ends }))
     }
 
-    /// Gives one counted request back, for what turned out to be a repeat.
-    pub fn give_back(&self, bucket: Bucket, subject: Subject) {
-        if let Some(count) = lock(&self.0).counts.get_mut(&(bucket, subject)) {
+    /// Gives a counted request back, for what turned out to be a repeat.
+    pub fn give_back(&self, counted: &Counted) {
+        // Of a window that has ended meanwhile there is nothing to give back.
+        if let Some(count) = lock(&self.0).counts.get_mut(&counted.place).filter(|count| count.ends == counted.ends) {
             count.used = count.used.saturating_sub(1);
         }
     }
@@ -205,6 +222,65 @@ impl Drop for Slot {
     }
 }
 
+/// The bytes of the request bodies that are still coming in, counted per network and for the whole server.
+#[derive(Clone, Default)]
+pub struct Bodies(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    all: usize,
+    networks: HashMap<Subject, usize>,
+}
+
+/// The bytes that one body holds; given back when dropped.
+pub struct Share {
+    bodies: Bodies,
+    network: Subject,
+    bytes: usize,
+}
+
+impl Bodies {
+    /// Nothing yet, for a body from this address.
+    pub fn share(&self, ip: IpAddr) -> Share {
+        Share { bodies: self.clone(), network: Subject::network(ip), bytes: 0 }
+    }
+}
+
+impl Share {
+    /// Takes more bytes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the network or the server holds as many as it may.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+        let mut held = lock(&self.bodies.0);
+        let of_network = held.networks.get(&self.network).copied().unwrap_or(0) + bytes;
+        if of_network > BODIES_BYTES_PER_NETWORK || held.all + bytes > BODIES_BYTES {
+            return Err(Error::Unavailable("the server takes in as much as it can just now"));
+        }
+        held.all += bytes;
+        held.networks.insert(self.network, of_network);
+        drop(held);
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let mut held = lock(&self.bodies.0);
+        held.all -= self.bytes;
+        if let Some(of_network) = held.networks.get_mut(&self.network) {
+            *of_network -= self.bytes;
+            if *of_network == 0 {
+                held.networks.remove(&self.network);
+            }
+        }
+    }
+}
+
 /// A poisoned lock only says that another task panicked; the counts stay whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -225,8 +301,8 @@ mod tests {
         let windows = Windows::default();
         let start = Duration::from_secs(100);
         for used in 1..=60 {
-            let window = windows.take(Bucket::Messages, tenant(1), 60, start).unwrap().unwrap();
-            assert_eq!(window.remaining, 60 - used);
+            let counted = windows.take(Bucket::Messages, tenant(1), 60, start).unwrap().unwrap();
+            assert_eq!(counted.window.remaining, 60 - used);
         }
         let later = start + Duration::from_secs(59);
         let Err(Error::RateLimited(window)) = windows.take(Bucket::Messages, tenant(1), 60, later) else { panic!() };
@@ -267,6 +343,45 @@ mod tests {
         assert!(windows.take(Bucket::Keys, tenant(5), 4, Duration::ZERO).is_ok(), "who has a window keeps it");
         assert!(windows.take(Bucket::Keys, tenant(200_001), 3, Duration::ZERO).is_err(), "the others share one");
         assert!(windows.take(Bucket::Keys, tenant(200_001), 3, Duration::from_hours(1)).is_ok());
+    }
+
+    #[test]
+    fn what_is_given_back_goes_where_it_was_counted() {
+        let (windows, now) = (Windows::default(), Duration::ZERO);
+        for n in 0..MAX_WINDOWS as u128 {
+            windows.take(Bucket::Messages, tenant(n), 1, now).unwrap();
+        }
+        let counted = windows.take(Bucket::Messages, tenant(MAX_WINDOWS as u128), 1, now).unwrap().unwrap();
+        let other = tenant(MAX_WINDOWS as u128 + 1);
+        assert!(windows.take(Bucket::Messages, other, 1, now).is_err(), "the crowd shares one window");
+        windows.give_back(&counted);
+        assert!(windows.take(Bucket::Messages, other, 1, now).is_ok());
+    }
+
+    #[test]
+    fn what_is_given_back_too_late_frees_nothing_in_the_next_window() {
+        let windows = Windows::default();
+        let early = windows.take(Bucket::Messages, tenant(1), 1, Duration::ZERO).unwrap().unwrap();
+        let later = Duration::from_mins(1);
+        windows.take(Bucket::Messages, tenant(1), 1, later).unwrap();
+        windows.give_back(&early);
+        assert!(windows.take(Bucket::Messages, tenant(1), 1, later).is_err());
+    }
+
+    #[test]
+    fn bodies_under_way_hold_so_much_per_network_and_so_much_in_all() {
+        let bodies = Bodies::default();
+        let share = |n: u8| bodies.share(IpAddr::from([10, 0, 0, n]));
+        let mut first = share(1);
+        first.grow(BODIES_BYTES_PER_NETWORK).unwrap();
+        assert!(first.grow(1).is_err() && share(1).grow(1).is_err());
+        let mut others: Vec<_> = (2..=4).map(share).collect();
+        others.iter_mut().for_each(|other| other.grow(BODIES_BYTES_PER_NETWORK).unwrap());
+        assert!(share(5).grow(1).is_err(), "the server is full");
+        drop(first);
+        assert!(share(5).grow(1).is_ok());
+        drop(others);
+        assert!(lock(&bodies.0).networks.is_empty(), "nothing is kept of those who are gone");
     }
 
     #[test]

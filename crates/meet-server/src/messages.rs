@@ -60,12 +60,14 @@ impl App {
         };
         let sent = match self.refuse_when_disk_is_full() {
             Err(refusal) => self.replay_or(refusal, member, room, &speaker, idempotency.as_ref()).await,
-            Ok(()) => self.append(member, room, speaker, (content, reply_to), idempotency, window).await,
+            Ok(()) => self.append(member, room, speaker, (content, reply_to), idempotency, counted.map(|counted| counted.window)).await,
         };
         if sent.as_ref().is_ok_and(|sent| sent.window.is_some()) {
             return sent;
         }
-        self.limits().windows.give_back(Bucket::Messages, subject);
+        if let Some(counted) = &counted {
+            self.limits().windows.give_back(counted);
+        }
         sent
     }
 

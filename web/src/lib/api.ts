@@ -123,6 +123,8 @@ export const api = {
     take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { before_seq: seq, limit } } })),
   after: (id: string, seq: number, limit: number) =>
     take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after_seq: seq, limit } } })),
+  afterMessage: (id: string, message: string, limit: number) =>
+    take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after: message, limit } } })),
   search: (id: string, q: string, limit: number, signal: AbortSignal) =>
     take<Message[]>(server.GET('/api/rooms/{id}/search', { params: { ...inRoom(id), query: { q, limit } }, signal })),
   post: (id: string, clientId: string, body: SendMessage) =>

@@ -6,12 +6,19 @@
 
 import DOMPurify, { type Config } from 'dompurify';
 import { Marked } from 'marked';
-import { findMentions } from './mentions';
+import { findMentions, fold } from './mentions';
+import { isParseable, plain } from './plain';
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => escapes[character]!);
+}
+
+function codeBlock(text: string, info: string): string {
+  const language = /^[\w+#.-]{1,24}/.exec(info)?.[0].toLowerCase();
+  const name = language ? ` class="language-${escapeHtml(language)}"` : '';
+  return `<pre><code${name}>${escapeHtml(text)}\n</code></pre>`;
 }
 
 const marked = new Marked({
@@ -24,11 +31,7 @@ const marked = new Marked({
       return `<h3 class="md-h${depth}">${this.parser.parseInline(tokens)}</h3>`;
     },
     checkbox: ({ checked }) => (checked ? '☑ ' : '☐ '),
-    code: ({ text, lang }) => {
-      const language = /^[\w+#.-]{1,24}/.exec(lang ?? '')?.[0].toLowerCase();
-      const name = language ? ` class="language-${escapeHtml(language)}"` : '';
-      return `<pre><code${name}>${escapeHtml(text)}\n</code></pre>`;
-    },
+    code: ({ text, lang }) => codeBlock(text, lang ?? ''),
   },
 });
 
@@ -49,7 +52,7 @@ const config: Config & { RETURN_DOM_FRAGMENT: true } = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-const CLASS = /^(?:language-[\w+#.-]{1,24}|md-h[1-6])$/;
+const CLASS = /^(?:language-[\w+#.-]{1,24}|md-h[1-6]|plain)$/;
 
 const purifier = DOMPurify();
 purifier.addHook('afterSanitizeAttributes', (node) => {
@@ -68,20 +71,19 @@ export function sanitize(html: string): DocumentFragment {
 
 /** A message's text as nodes; as plain text when it is beyond what the parser can take. */
 export function render(text: string): DocumentFragment {
-  try {
-    return sanitize(marked.parse(text, { async: false }));
-  } catch {
-    const fragment = document.createDocumentFragment();
-    const paragraph = document.createElement('p');
-    paragraph.textContent = text;
-    fragment.append(paragraph);
-    return fragment;
+  if (isParseable(text)) {
+    try {
+      return sanitize(marked.parse(text, { async: false }));
+    } catch {
+      // Nested too deep: plain it is.
+    }
   }
+  return sanitize(plain(text, escapeHtml, codeBlock));
 }
 
 /** Marks the mentions of known names outside code and links; the reader's own one more strongly. */
-export function markMentions(root: DocumentFragment, names: Iterable<string>, me: string | null): void {
-  const known = [...names];
+export function markMentions(root: DocumentFragment, names: readonly string[], me: string | null): void {
+  const own = me === null ? null : fold(me);
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   const texts: Text[] = [];
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -90,12 +92,12 @@ export function markMentions(root: DocumentFragment, names: Iterable<string>, me
   for (const text of texts) {
     let rest = text;
     let offset = 0;
-    for (const mention of findMentions(text.data, known)) {
+    for (const mention of findMentions(text.data, names)) {
       const here = rest.splitText(mention.start - offset);
       rest = here.splitText(mention.end - mention.start);
       offset = mention.end;
       const mark = document.createElement('span');
-      mark.className = mention.name === me ? 'mention mention-me' : 'mention';
+      mark.className = fold(mention.name) === own ? 'mention mention-me' : 'mention';
       here.replaceWith(mark);
       mark.append(here);
     }

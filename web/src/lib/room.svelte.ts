@@ -3,15 +3,21 @@
 
 import { api, ApiError, explain } from './api';
 import { Live, type LiveState, type Probe, type Socket } from './live';
+import { MOST_KNOWN } from './mentions';
 import { Outbox } from './outbox';
+import * as pasts from './past';
+import type { Past } from './past';
 import { apply } from './presence';
-import { perTab, readJson } from './storage';
+import { perTab } from './storage';
 import * as timelines from './timeline';
-import type { Pending, Timeline } from './timeline';
+import type { Timeline } from './timeline';
 import type { Message, PresenceMember, Room, ServerFrame, User } from './types';
+import { keepUnsent, readUnsent } from './unsent';
 
 const PAGE = 100;
 const GAP_PAGE = 1000;
+/** How many messages are shown below one that was looked for. */
+const AFTER_HIT = 25;
 const MOST_LOADED = 6000;
 const KEPT = 2000;
 const FLUSH_MS = 16;
@@ -20,21 +26,9 @@ const PRESENCE_MS = 45_000;
 
 type Status = 'loading' | 'ready' | 'gone' | 'signed_out' | 'failed';
 
-interface Unsent {
-  client_id: string;
-  content: string;
-  reply_to: string | null;
-  created_at: string;
-  user: string;
-}
-
 /** An id that nobody else makes; `randomUUID` is missing on pages that came over plain http. */
 function newId(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function isUnsent(value: unknown): value is Unsent[] {
-  return Array.isArray(value) && value.every((one) => typeof one?.client_id === 'string' && typeof one.content === 'string');
 }
 
 export class OpenRoom {
@@ -44,6 +38,8 @@ export class OpenRoom {
   status = $state<Status>('loading');
   problem = $state('');
   timeline = $state.raw<Timeline>(timelines.empty);
+  /** What is shown instead of the timeline while the reader is far back. */
+  past = $state.raw<Past | null>(null);
   live = $state.raw<LiveState>({ kind: 'connecting' });
   members = $state.raw<readonly PresenceMember[]>([]);
   watching = $state(0);
@@ -61,6 +57,7 @@ export class OpenRoom {
   #presence: ReturnType<typeof setInterval> | undefined;
   #filling = false;
   #loadingPage = 0;
+  #loading: Promise<void> | null = null;
   #stopped = false;
 
   constructor(id: string, me: User | null, known: Room | undefined) {
@@ -146,19 +143,72 @@ export class OpenRoom {
     this.#set(timelines.discard(this.timeline, clientId));
   }
 
+  /** Whether what is shown begins where the room does. */
+  get reachedStart(): boolean {
+    return (this.past ?? this.timeline).reachedStart;
+  }
+
   async loadOlder(): Promise<void> {
-    const timeline = this.timeline;
-    if (this.loadingOlder || timeline.reachedStart || !timeline.loaded) return;
+    if (this.reachedStart) return;
+    await this.#load(async (isStill) => {
+      const past = this.past;
+      const page = await api.before(this.id, past ? past.messages[0]!.seq : timelines.firstSeq(this.timeline), PAGE);
+      if (!isStill()) return;
+      this.#learnFrom(page);
+      if (past) this.past = pasts.older(past, page);
+      else this.#set(timelines.prepend(this.timeline, page, pasts.hasMore(page)));
+    });
+  }
+
+  /** Loads on from a place far back towards the newest message. */
+  async loadNewer(): Promise<void> {
+    await this.#load(async (isStill) => {
+      const past = this.past;
+      if (!past) return;
+      const page = await api.after(this.id, past.messages.at(-1)!.seq, PAGE);
+      if (!isStill()) return;
+      this.#learnFrom(page);
+      this.#visit(page.length === 0 ? { timeline: this.timeline, past: null } : pasts.newer(this.timeline, past, page));
+    });
+  }
+
+  /** Loads what lies around a message that may be anywhere in the room; fails when that cannot be had. */
+  async goTo(seq: number): Promise<void> {
+    while (this.#loading) await this.#loading.catch(() => undefined);
+    await this.#load(async (isStill) => {
+      const page = await api.before(this.id, seq + 1 + AFTER_HIT, PAGE);
+      if (!isStill()) return;
+      this.#learnFrom(page);
+      this.#visit(pasts.visit(this.timeline, page));
+    });
+  }
+
+  /** The number of a message by its id, when the room has it. */
+  async seqOf(id: string): Promise<number | null> {
+    const [next] = await api.afterMessage(this.id, id, 1);
+    return next ? next.seq - 1 : null;
+  }
+
+  /** Shows the timeline again, up to the newest message. */
+  leavePast(): void {
+    this.past = null;
+  }
+
+  /** Loads one page at a time; `isStill` tells whether what was asked for is still wanted. */
+  async #load(page: (isStill: () => boolean) => Promise<void>): Promise<void> {
+    if (this.#loading || !this.timeline.loaded) return;
+    const [generation, past] = [this.#loadingPage, this.past];
     this.loadingOlder = true;
-    const generation = this.#loadingPage;
-    try {
-      const page = await api.before(this.id, timelines.firstSeq(timeline), PAGE);
-      if (generation !== this.#loadingPage) return;
-      this.#learn(page.map((message) => message.sender));
-      this.#set(timelines.prepend(this.timeline, page, page.length === PAGE));
-    } finally {
+    this.#loading = page(() => generation === this.#loadingPage && past === this.past && !this.#stopped).finally(() => {
       this.loadingOlder = false;
-    }
+      this.#loading = null;
+    });
+    await this.#loading;
+  }
+
+  #visit({ timeline, past }: { timeline: Timeline; past: Past | null }): void {
+    this.#set(timeline);
+    this.past = past;
   }
 
   /** Lets go of the far end of a long history; only safe while the reader is at the newest message. */
@@ -174,7 +224,7 @@ export class OpenRoom {
     if (incoming.length === 0) return;
     this.#buffer = [];
     const before = this.timeline.to;
-    this.#learn(incoming.map((message) => message.sender));
+    this.#learnFrom(incoming);
     this.#set(timelines.receive(this.timeline, incoming, this.me?.id ?? null));
     if (this.timeline.to > before) {
       this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
@@ -190,7 +240,7 @@ export class OpenRoom {
         const page = await api.after(this.id, after, GAP_PAGE);
         if (this.#stopped || page.length === 0) return;
         const before = this.timeline.to;
-        this.#learn(page.map((message) => message.sender));
+        this.#learnFrom(page);
         this.#set(timelines.receive(this.timeline, page, this.me?.id ?? null));
         if (this.timeline.to === before) return;
         this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
@@ -206,8 +256,8 @@ export class OpenRoom {
     const generation = ++this.#loadingPage;
     const page = head === 0 ? [] : await api.before(this.id, head + 1, PAGE);
     if (this.#stopped || generation !== this.#loadingPage) return;
-    this.#learn(page.map((message) => message.sender));
-    this.#set(timelines.open(this.timeline, page, head, page.length === PAGE, this.me?.id ?? null));
+    this.#learnFrom(page);
+    this.#set(timelines.open(this.timeline, page, head, pasts.hasMore(page), this.me?.id ?? null));
     void this.#fillGap();
   }
 
@@ -245,14 +295,19 @@ export class OpenRoom {
 
   #learn(names: Iterable<string>): void {
     const known = new Set(this.names);
-    for (const name of names) known.add(name);
+    for (const name of names) if (known.size < MOST_KNOWN) known.add(name);
     if (known.size > this.names.length) this.names = [...known];
+  }
+
+  #learnFrom(messages: readonly Message[]): void {
+    this.#learn(messages.map((message) => message.sender));
   }
 
   /** The cursor is void: loads the newest page again and goes on from there on the same connection. */
   #resync(head: number, epoch: string): void {
     this.#epoch = epoch;
     this.#buffer = [];
+    this.past = null;
     this.#set(timelines.reset(this.timeline));
     this.#loadNewest(head).catch(() => this.#connection.restart());
   }
@@ -310,28 +365,14 @@ export class OpenRoom {
     if (timeline === this.timeline) return;
     const changed = timeline.pending !== this.timeline.pending;
     this.timeline = timeline;
-    if (changed) this.#keepUnsent(timeline.pending);
-  }
-
-  get #unsentKey(): string {
-    return `meet-ai-unsent:${this.id}`;
-  }
-
-  /** Unsent messages outlive a reload of the tab, under the same ids, so that sending again never doubles. */
-  #keepUnsent(pending: readonly Pending[]): void {
-    if (!this.me) return;
-    const user = this.me.id;
-    const unsent: Unsent[] = pending
-      .filter((one) => one.stored === null)
-      .map(({ client_id, content, reply_to, created_at }) => ({ client_id, content, reply_to, created_at, user }));
-    if (unsent.length === 0) perTab.remove(this.#unsentKey);
-    else perTab.set(this.#unsentKey, JSON.stringify(unsent));
+    if (changed && this.me) keepUnsent(perTab, this.id, this.me.id, timeline.pending);
   }
 
   #restoreUnsent(): void {
-    for (const one of readJson(perTab, this.#unsentKey, isUnsent, [])) {
-      if (one.user !== this.me?.id) continue;
-      const { client_id, content, reply_to, created_at } = one;
+    // Opening may have been tried before: what is waiting already waits once.
+    const waiting = new Set(this.timeline.pending.map((one) => one.client_id));
+    for (const { client_id, content, reply_to, created_at } of readUnsent(perTab, this.id, this.me?.id)) {
+      if (waiting.has(client_id)) continue;
       let next = timelines.send(this.timeline, { client_id, content, reply_to, created_at });
       // A recent one goes out again by itself; the server knows its id should it have come through.
       if (Date.now() - Date.parse(created_at) > RESEND_MS) {

@@ -65,10 +65,11 @@ export function open(timeline: Timeline, page: readonly Message[], head: number,
   return settle(drain(next, []), ordered, me);
 }
 
-/** Takes an older page, which ends just before the first loaded message. */
+/** Takes an older page, which ends just before the first loaded message; one that does not is of no use any more. */
 export function prepend(timeline: Timeline, page: readonly Message[], full: boolean): Timeline {
   const first = firstSeq(timeline);
   const older = page.filter((message) => message.seq < first).sort(bySeq);
+  if (older.length > 0 && older.at(-1)!.seq !== first - 1) return timeline;
   return { ...timeline, messages: [...older, ...timeline.messages], reachedStart: !full };
 }
 

@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { frameBlocks, markMentions, render, sanitize } from '../lib/markdown';
+import { isParseable } from '../lib/plain';
 
 function shown(text: string): HTMLElement {
   const root = document.createElement('div');
@@ -77,7 +78,7 @@ const ELEMENTS = new Set(
 );
 const ATTRIBUTES = new Set(['href', 'title', 'class', 'start', 'align', 'target', 'rel']);
 const OF_BUTTONS = new Set(['type', 'aria-label']);
-const CLASSES = /^(language-[\w+#.-]+|md-h[1-6]|mention( mention-me)?|code-frame|code-bar|code-copy|table-frame)$/;
+const CLASSES = /^(language-[\w+#.-]+|md-h[1-6]|plain|mention( mention-me)?|code-frame|code-bar|code-copy|table-frame)$/;
 
 function problems(root: HTMLElement, ours: boolean): string[] {
   const found: string[] = [];
@@ -117,6 +118,38 @@ describe('a hostile message', () => {
     for (const text of ['>'.repeat(32_000), '['.repeat(32_000), '*'.repeat(32_000), '- '.repeat(16_000), '`'.repeat(32_000)]) {
       expect(shown(text).textContent?.length).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('a message that would keep the parser busy', () => {
+  const FULL = 32_768;
+  const busy = ['~a~~ ', 'a.a.', '*a ', '_a_', '![a](', '<a ', '`a', '@a.', '[', 'a\\', '> ', '- '];
+  const full = (unit: string) => unit.repeat(Math.floor(FULL / unit.length));
+
+  it.each([...busy, ' '])('is never parsed at full length: %s', (unit) => {
+    expect(isParseable(`a${full(unit)}@ b`)).toBe(false);
+  });
+
+  it('is not parsed either when it is short and dense', () => {
+    expect(isParseable('~a~~ '.repeat(300))).toBe(false);
+    expect(isParseable(`\`\`\`js\n${'a[b] * c[d];\n'.repeat(300)}\`\`\`\nThat is *all* of it.`)).toBe(true);
+  });
+
+  it('is shown whole, as plain text with safe links, code and mentions', () => {
+    const text = `${full('~a~~ ').slice(0, 9000)}\nsee https://example.org/a?b=1&c=2. <b>x</b> @Anna\n\n\`\`\`js\nlet a = "<b>";\n\`\`\`\nend`;
+    const root = shown(text);
+    expect(problems(root, true)).toEqual([]);
+    expect(root.querySelector('del')).toBeNull();
+    expect(root.querySelector('.plain')?.textContent).toBe(text.split('\n\n')[0]);
+    expect(root.querySelector('a')?.getAttribute('href')).toBe('https://example.org/a?b=1&c=2');
+    expect(root.querySelector('a')?.rel).toContain('noopener');
+    expect(root.querySelector('code')?.textContent).toBe('let a = "<b>";\n');
+    expect(root.querySelector('.mention')?.textContent).toBe('@Anna');
+    expect(root.querySelector('p:last-child')?.textContent).toBe('end');
+  });
+
+  it.each(payloads)('is harmless: %s', (text) => {
+    expect(problems(shown(`${text}\n${full('~a~~ ').slice(0, 9000)}`), true)).toEqual([]);
   });
 });
 

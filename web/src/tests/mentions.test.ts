@@ -1,7 +1,7 @@
 // Mentions: whom a text calls by name.
 
 import { describe, expect, it } from 'vitest';
-import { complete, findMentions, mentionAt, mentions } from '../lib/mentions';
+import { complete, findMentions, fold, mentionAt, mentions } from '../lib/mentions';
 
 const found = (text: string, ...names: string[]) => findMentions(text, names).map((mention) => text.slice(mention.start, mention.end));
 
@@ -13,6 +13,28 @@ describe('mentions', () => {
     expect(found('@zoë!', 'Zoë')).toEqual(['@zoë']);
     expect(found('@calm-otter-2', 'calm-otter')).toEqual(['@calm-otter']);
     expect(found('@', '', 'x')).toEqual([]);
+  });
+
+  it('fold as the server folds', () => {
+    expect(fold('STRASSE')).toBe(fold('straße'));
+    expect(fold('STRAẞE')).toBe(fold('strasse'));
+    expect(fold('Zoë')).toBe(fold('ZOE\u0308'));
+    expect(fold('ΟΔΥΣΣΕΥΣ')).toBe(fold('οδυσσευς'));
+    expect(fold('ı')).not.toBe(fold('i'));
+    expect(fold('Anna')).not.toBe(fold('Anne'));
+  });
+
+  it('are marked where they stand, however long their folded form is', () => {
+    expect(found('ẞß @STRASSE @straße, @ZOE\u0308?', 'Straße', 'Zoë')).toEqual(['@STRASSE', '@straße', '@ZOE\u0308']);
+    expect(found('𝒜@anna 😀@anna', 'anna')).toEqual(['@anna']);
+    expect(found('@anna① @anna', 'anna')).toEqual(['@anna']);
+    expect(findMentions('ﬀ @straße!', ['STRASSE'])).toEqual([{ start: 2, end: 9, name: 'STRASSE' }]);
+  });
+
+  it('are looked for among so many names and at so many places, and no more', () => {
+    const names = Array.from({ length: 1200 }, (_, index) => `agent-${index}`);
+    expect(found('@agent-999 @agent-1000', ...names)).toEqual(['@agent-999']);
+    expect(found('@anna '.repeat(5000), 'anna')).toHaveLength(200);
   });
 
   it('of a longer name are not those of a shorter one', () => {

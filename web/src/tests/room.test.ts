@@ -18,6 +18,8 @@ class FakeServer {
   /** Whether it answers requests at all. */
   away = false;
   requests: string[] = [];
+  /** The most messages in one page, as when they are long. */
+  most = 1000;
   #seen = new Map<string, Message>();
 
   store(content: string, clientId?: string): Message {
@@ -37,7 +39,7 @@ class FakeServer {
     this.requests.push(`${request.method} ${request.url}`);
     if (this.away) throw new TypeError('failed to fetch');
     const { pathname, searchParams: query } = new URL(request.url);
-    const limit = Number(query.get('limit'));
+    const limit = Math.min(this.most, Number(query.get('limit')));
     const json = (body: unknown) => new Response(JSON.stringify(body));
     if (pathname.endsWith('/presence')) return json({ members: [], watching: 0 });
     if (request.method === 'POST') {
@@ -47,6 +49,10 @@ class FakeServer {
     if (query.has('before_seq')) {
       const end = Number(query.get('before_seq')) - 1;
       return json(this.stored.slice(Math.max(0, end - limit), end));
+    }
+    if (query.has('after')) {
+      const at = this.stored.findIndex((one) => one.id === query.get('after'));
+      return json(this.stored.slice(at + 1).slice(0, limit));
     }
     if (query.has('after_seq')) return json(this.stored.slice(Number(query.get('after_seq'))).slice(0, limit));
     return json(room({ head_seq: this.head, epoch: this.epoch }));
@@ -254,5 +260,100 @@ describe('an open room', () => {
     await settled();
     expect(seqs()).toEqual(upTo(10_001));
     expect(changes).toBe(1);
+  });
+
+  it('shows each unsent message once however often opening is tried', async () => {
+    await enter(2);
+    server.deaf = true;
+    open.say('one', null);
+    open.close();
+    server.away = true;
+    open = new OpenRoom('room-1', me, room({ head_seq: 2 }));
+    await open.open();
+    expect(open.status).toBe('failed');
+    await open.open();
+    expect(visiblePending(open.timeline).map((pending) => pending.content)).toEqual(['one']);
+  });
+
+  it('goes on to the beginning by pages of any length', async () => {
+    server.most = 7;
+    await enter(30);
+    for (let page = 0; !open.timeline.reachedStart && page < 30; page++) await open.loadOlder();
+    expect(seqs()).toEqual(upTo(30));
+  });
+
+  it('of which nothing is shown to this reader ends where it begins', async () => {
+    server.fetch = async (request) => {
+      const isRoom = /\/rooms\/room-1$/.test(new URL(request.url).pathname);
+      return Response.json(isRoom ? room({ head_seq: 9 }) : request.url.includes('presence') ? { members: [], watching: 0 } : []);
+    };
+    vi.stubGlobal('fetch', server.fetch);
+    open = new OpenRoom('room-1', me, undefined);
+    await open.open();
+    expect([open.timeline.to, open.timeline.reachedStart]).toEqual([9, true]);
+  });
+});
+
+describe('a place far back', () => {
+  const past = () => open.past?.messages.map((one) => one.seq);
+
+  it('is shown with what lies around it, however far back it is', async () => {
+    await enter(3000);
+    await open.goTo(500);
+    expect(past()).toEqual(upTo(525, 426));
+    expect(await open.seqOf('message-77')).toBe(77);
+    await open.goTo(3);
+    expect(past()).toEqual(upTo(28));
+    expect(open.reachedStart).toBe(true);
+  });
+
+  it('is left for the newest message, where nothing was missed', async () => {
+    await enter(3000);
+    await open.goTo(500);
+    server.sockets[0]!.says(message(3001));
+    await settled();
+    expect(past()).toEqual(upTo(525, 426));
+    open.leavePast();
+    expect(open.past).toBeNull();
+    expect(seqs()).toEqual(upTo(3001, 2901));
+  });
+
+  it('grows both ways until it is one with the rest', async () => {
+    await enter(400);
+    await open.goTo(150);
+    await open.loadOlder();
+    expect(past()).toEqual(upTo(175));
+    await open.loadNewer();
+    expect(past()).toEqual(upTo(275));
+    await open.loadNewer();
+    expect(open.past).toBeNull();
+    expect(seqs()).toEqual(upTo(400));
+    expect(open.reachedStart).toBe(true);
+  });
+
+  it('waits for a page that is under way, and voids none', async () => {
+    await enter(1000);
+    const older = open.loadOlder();
+    await open.goTo(100);
+    await older;
+    expect(past()).toEqual(upTo(125, 26));
+    expect(seqs()).toEqual(upTo(1000, 801));
+  });
+
+  it('that touches what is loaded only lengthens it', async () => {
+    await enter(300);
+    await open.goTo(180);
+    expect(open.past).toBeNull();
+    expect(seqs()).toEqual(upTo(300, 106));
+  });
+
+  it('that cannot be had changes nothing', async () => {
+    await enter(1000);
+    server.away = true;
+    await expect(open.goTo(100)).rejects.toMatchObject({ code: 'offline' });
+    expect([open.past, open.loadingOlder]).toEqual([null, false]);
+    server.away = false;
+    await open.goTo(100);
+    expect(past()).toEqual(upTo(125, 26));
   });
 });

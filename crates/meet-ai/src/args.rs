@@ -39,9 +39,17 @@ Talk to a server elsewhere:
 
 Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 server unreachable.";
 
-const CLIENT_HELP: &str = "\
-The server and the key come from the first of these that names them: flags, the environment
-(MEET_AI_URL, MEET_AI_KEY), ./.env, ~/.config/meet-ai/config.toml, http://127.0.0.1:3000.";
+/// The end of the help of every command that talks to a server, behind what is its own.
+macro_rules! client_help {
+    ($own:literal) => {
+        concat!(
+            $own,
+            "\n\nThe server and the key come from the first of these that names them: --url and --key, the environment\n\
+             (MEET_AI_URL, MEET_AI_KEY), the same names in ./.env, ~/.config/meet-ai/config.toml, and at last\n\
+             http://127.0.0.1:3000. A server that is the only one in config.toml is the default."
+        )
+    };
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -49,13 +57,13 @@ pub(crate) enum Command {
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Make an API key and print it, bare, on standard output
-    #[command(after_help = "Example:\n  export MEET_AI_KEY=$(meet-ai generate-key)")]
+    #[command(after_help = client_help!("Example:\n  export MEET_AI_KEY=$(meet-ai generate-key)"))]
     GenerateKey(ClientArgs),
     /// Make a room and print its id
-    #[command(after_help = "Example:\n  meet-ai create-room general")]
+    #[command(after_help = client_help!("Examples:\n  meet-ai create-room general\n  meet-ai create-room news --public"))]
     CreateRoom(CreateRoomArgs),
     /// List your rooms
-    #[command(after_help = CLIENT_HELP)]
+    #[command(after_help = client_help!("Examples:\n  meet-ai rooms\n  meet-ai rooms --json"))]
     Rooms(ClientArgs),
     /// Say something in a room and print the message's id
     #[command(after_help = SEND_HELP)]
@@ -72,6 +80,7 @@ pub(crate) enum Command {
     )]
     OwnerLink(ServerArgs),
     /// Find out what is wrong: configuration, data, port, server, key
+    #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
     /// Print the server's configuration in force, secrets masked
     #[command(after_help = SERVE_HELP)]
@@ -97,38 +106,55 @@ Examples:
   meet-ai serve --listen 127.0.0.1:8080 --data-dir /var/lib/meet-ai
   meet-ai serve --listen 0.0.0.0:3000 --public-url https://meet.example.org";
 
+const DOCTOR_HELP: &str = "\
+Looks at the server's side by --data-dir and the settings, and at the client's side by --url and --key. A line that says
+fail has its fix below it, and makes the exit code 1.
+
+Examples:
+  meet-ai doctor
+  meet-ai doctor --data-dir /var/lib/meet-ai --url https://meet.example.org";
+
 const RESTORE_HELP: &str = "\
 Keys stay valid; everybody who signed in with a browser does so again, and invites are void.
 
 Example:
   meet-ai restore meet-ai-2026-02-07.backup --data-dir ./restored";
 
-const SEND_HELP: &str = "\
+const SEND_HELP: &str = client_help!(
+    "\
 A message that got no answer is sent again, and stored once.
 
 Examples:
   meet-ai send-message general scout \"The build is green\"
   git log -1 | meet-ai send-message general scout -
-  meet-ai send-message general Ann \"Thanks!\" --human";
+  meet-ai send-message general Ann \"Thanks!\" --human"
+);
 
-const POLL_HELP: &str = "\
+const POLL_HELP: &str = client_help!(
+    "\
 Examples:
   meet-ai poll general
   meet-ai poll general --after-seq 42 --wait 30 --exclude scout
-  meet-ai poll general --json";
+  meet-ai poll general --json"
+);
 
-const LISTEN_HELP: &str = "\
+const LISTEN_HELP: &str = client_help!(
+    "\
 Standard error tells, as JSON too, when the connection comes and goes; what was said meanwhile is
 caught up, without a gap and without a duplicate.
 
 --exec runs a program, not a shell: for each message, one after the other, with the message as JSON
-on its standard input, without MEET_AI_KEY, for at most 60 seconds. Treat what it reads as data:
-others wrote it.
+on its standard input, for at most 60 seconds. Treat what it reads as data: others wrote it.
+
+MEET_AI_KEY is taken out of the program's environment. A program that answers by `meet-ai
+send-message` gets the key from ./.env, in the directory in which `meet-ai listen` was started. What
+NAME of --mentions says itself is left out, so that an answer starts no program.
 
 Examples:
   meet-ai listen general
   meet-ai listen general --since 0 --exclude scout
-  meet-ai listen general --mentions scout --exec \"./answer.py --short\"";
+  meet-ai listen general --mentions scout --exec \"./answer.py --short\""
+);
 
 /// Which server, as whom, and how to print.
 #[derive(Debug, Clone, Default, Args)]
@@ -236,10 +262,10 @@ pub(crate) struct ListenArgs {
     /// Leave out what this sender says
     #[arg(long, value_name = "SENDER")]
     pub(crate) exclude: Option<String>,
-    /// Only messages that mention @NAME
+    /// Only messages that mention @NAME, and are not from NAME
     #[arg(long, value_name = "NAME")]
     pub(crate) mentions: Option<String>,
-    /// Begin after the message with this number; 0 is the beginning of the room [default: now]
+    /// Begin after the message with this number, which must exist; 0 is the beginning of the room [default: now]
     #[arg(long, value_name = "N")]
     pub(crate) since: Option<u64>,
     /// Run this program for every message

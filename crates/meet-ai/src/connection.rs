@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Connection {
     /// The server.
     pub(crate) url: ServerUrl,
+    /// Where that was found.
+    pub(crate) url_source: Source,
     /// The key or session token, and where it was found.
     pub(crate) key: Option<(SecretString, Source)>,
 }
@@ -62,6 +64,15 @@ impl Source {
 }
 
 impl Connection {
+    /// The server as a sentence names it: with the place that chose it, unless whoever reads the
+    /// sentence has just typed it.
+    pub(crate) fn server(&self) -> String {
+        match self.url_source {
+            Source::Flag | Source::Default => self.url.to_string(),
+            source => format!("{} (from {})", self.url, source.as_str()),
+        }
+    }
+
     /// Looks at flags, the environment, `./.env` and config.toml.
     pub(crate) fn resolve(args: &ClientArgs) -> Result<Self, Failure> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -87,27 +98,29 @@ impl Places {
     }
 
     fn decide(&self) -> Result<Connection, Failure> {
-        let url = self.url()?;
+        let (url, url_source) = self.url()?;
         let found = self.in_order().into_iter().find_map(|(source, place)| Some((place.key.as_ref()?, source)));
         let key = match found {
             Some((key, source)) => Some((check_key(key, source)?, source)),
             // The file's keys are looked up by their server, so that no other ever gets one.
             None => self.file.key(&url).map(|key| (key, Source::File)),
         };
-        Ok(Connection { url, key })
+        Ok(Connection { url, url_source, key })
     }
 
     /// Without a word about the server, it is the only one in the file, or else the default.
-    fn url(&self) -> Result<ServerUrl, Failure> {
+    fn url(&self) -> Result<(ServerUrl, Source), Failure> {
         let found = self.in_order().into_iter().find_map(|(source, place)| Some((place.url.as_ref()?, source)));
         let (text, source) = match found {
             Some(found) => found,
             None => match self.file.servers().as_slice() {
-                [only] => return Ok(only.clone()),
+                [only] => return Ok((only.clone(), Source::File)),
                 _ => (&server_url::DEFAULT.to_owned(), Source::Default),
             },
         };
-        ServerUrl::parse(text).map_err(|error| Failure::usage(format!("{text:?} in {} {error}", source.as_str())))
+        let url = ServerUrl::parse(text);
+        let url = url.map_err(|error| Failure::usage(format!("{text:?} in {} {error}", source.as_str())))?;
+        Ok((url, source))
     }
 }
 
@@ -173,6 +186,18 @@ mod tests {
         assert_eq!(decided(&other_port).1, None);
         let same = Places { environment: place("http://localhost:3000", ""), file: stored(), ..Places::default() };
         assert_eq!(decided(&same).1, Some(("mai_stored".to_owned(), Source::File)));
+    }
+
+    #[test]
+    fn a_server_is_named_with_the_place_that_chose_it() {
+        let named = |places: Places| places.decide().unwrap().server();
+        assert_eq!(named(Places { dot_env: place("http://a", ""), ..Places::default() }), "http://a (from ./.env)");
+        assert_eq!(
+            named(Places { file: file(&[("http://a", "x")]), ..Places::default() }),
+            "http://a (from config.toml)"
+        );
+        assert_eq!(named(Places { flags: place("http://a", ""), ..Places::default() }), "http://a");
+        assert_eq!(named(Places::default()), "http://127.0.0.1:3000");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -26,6 +27,12 @@ pub(crate) enum CredentialsError {
     /// There is no place for it.
     #[error("neither XDG_CONFIG_HOME nor HOME says where settings are kept")]
     NoHome,
+    /// A server there cannot be named in it.
+    #[error("{address} cannot be written as the address of a server")]
+    NotAnAddress {
+        /// Where the server listens.
+        address: SocketAddr,
+    },
     /// It cannot be read or written.
     #[error("{path} cannot be used: {source}")]
     File {

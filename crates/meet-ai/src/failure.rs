@@ -5,7 +5,10 @@ use std::{fmt, process::ExitCode};
 use meet_api::ErrorCode;
 use serde_json::json;
 
-use crate::output::{self, escape_lines};
+use crate::{
+    invocation,
+    output::{self, escape, escape_lines},
+};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -13,7 +16,7 @@ pub(crate) struct Failure {
     exit: Exit,
     sentence: String,
     code: Option<ErrorCode>,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 /// The exit codes beside 0.
@@ -49,12 +52,21 @@ impl Failure {
     /// Adds the server's code, and with it what usually helps.
     pub(crate) fn with_code(self, code: ErrorCode) -> Self {
         let hint = match code {
-            ErrorCode::MissingKey => Some("set MEET_AI_KEY, or make a key with `meet-ai generate-key`"),
-            ErrorCode::InvalidKey => Some("the key is unknown to this server: check MEET_AI_KEY and MEET_AI_URL"),
-            ErrorCode::RoomNotFound => Some("`meet-ai rooms` lists the rooms that this key reaches"),
+            ErrorCode::MissingKey => Some(key_wanted()),
+            ErrorCode::InvalidKey => {
+                Some("the key is unknown to this server: check MEET_AI_KEY and MEET_AI_URL".into())
+            }
+            ErrorCode::RoomNotFound => {
+                Some(format!("`{}` lists the rooms that this key reaches", invocation::command(&["rooms"])))
+            }
             _ => None,
         };
         Self { code: Some(code), hint, ..self }
+    }
+
+    /// Adds what this caller should know about it.
+    pub(crate) fn with_hint(self, hint: String) -> Self {
+        Self { hint: Some(hint), ..self }
     }
 
     /// The sentence.
@@ -70,8 +82,8 @@ impl Failure {
             return;
         }
         output::note(&format!("error: {}", escape_lines(&self.sentence, "")));
-        if let Some(hint) = self.hint {
-            output::note(&format!("hint: {hint}"));
+        if let Some(hint) = &self.hint {
+            output::note(&format!("hint: {}", escape(hint)));
         }
     }
 
@@ -79,4 +91,10 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
     }
+}
+
+/// What to do without a key.
+pub(crate) fn key_wanted() -> String {
+    let make = invocation::command(&["generate-key"]);
+    format!("set MEET_AI_KEY here or in ./.env, or make a key with `{make}`")
 }

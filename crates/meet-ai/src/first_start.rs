@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     credentials::{self, Credentials, CredentialsError},
+    invocation,
     output::{self, escape},
     server_url::ServerUrl,
 };
@@ -45,8 +46,9 @@ pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
         }
         Err(error) => format!(
             "warning: the owner's key is not kept for the command line: {}; sign in with the link, or make a key with \
-             `meet-ai generate-key`",
-            escape(&error.to_string())
+             `{}`",
+            escape(&error.to_string()),
+            invocation::command(&["generate-key"])
         ),
     });
 }
@@ -55,7 +57,8 @@ async fn write(app: &App, bound: SocketAddr, key: &SecretString) -> Result<Kept,
     let path = credentials::own_path()?;
     let _held = credentials::hold(&path)?;
     let mut credentials = Credentials::read(&path)?;
-    let Ok(server) = ServerUrl::parse(&format!("http://{bound}")) else { return Err(CredentialsError::NoHome) };
+    let server = ServerUrl::parse(&format!("http://{bound}"));
+    let server = server.map_err(|_| CredentialsError::NotAnAddress { address: bound })?;
     let before = credentials.key(&server);
     if let Some(before) = &before
         && is_known(app, before).await

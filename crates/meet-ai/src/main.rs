@@ -11,6 +11,7 @@ mod credentials;
 mod dotenv;
 mod failure;
 mod first_start;
+mod invocation;
 mod output;
 mod server_url;
 mod signals;

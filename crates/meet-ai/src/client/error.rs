@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use meet_api::ErrorBody;
+use meet_api::{ErrorBody, ErrorCode};
 use reqwest::{
     StatusCode,
     header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 
-use crate::{failure::Failure, server_url::ServerUrl};
+use crate::{
+    connection::Connection,
+    failure::{Failure, key_wanted},
+};
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,8 @@ pub(crate) enum ClientError {
     /// The server said no.
     #[error("{}", body.error)]
     Refused {
+        /// Who was asked, with which key.
+        asked: String,
         /// The status.
         status: StatusCode,
         /// The server's sentence and code.
@@ -51,26 +56,33 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// No answer came.
-    pub(crate) fn unreachable(url: &ServerUrl, source: reqwest::Error) -> Self {
+    pub(crate) fn unreachable(connection: &Connection, source: reqwest::Error) -> Self {
         let source = source.without_url();
-        let reason = if source.is_timeout() { "it did not answer in time".to_owned() } else { innermost(&source) };
-        Self::Unreachable { url: url.to_string(), reason }
+        if source.is_timeout() {
+            return Self::late(connection);
+        }
+        Self::Unreachable { url: connection.server(), reason: innermost(&source) }
+    }
+
+    /// No answer came in time.
+    pub(crate) fn late(connection: &Connection) -> Self {
+        Self::Unreachable { url: connection.server(), reason: "it did not answer in time".to_owned() }
     }
 
     /// An answer came that is not one of ours.
-    pub(crate) fn not_ours(url: &ServerUrl, status: StatusCode) -> Self {
-        Self::NotOurs { url: url.to_string(), status }
+    pub(crate) fn not_ours(connection: &Connection, status: StatusCode) -> Self {
+        Self::NotOurs { url: connection.server(), status }
     }
 
     /// Reads an answer that is not a success.
-    pub(crate) fn from_answer(url: &ServerUrl, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(crate) fn from_answer(connection: &Connection, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if status.is_redirection() {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("another address");
-            return Self::Redirected { url: url.to_string(), to: to.to_owned() };
+            return Self::Redirected { url: connection.server(), to: to.to_owned() };
         }
         match serde_json::from_slice(body) {
-            Ok(body) => Self::Refused { status, body, retry_after: retry_after(headers) },
-            Err(_) => Self::not_ours(url, status),
+            Ok(body) => Self::Refused { asked: asked(connection), status, body, retry_after: retry_after(headers) },
+            Err(_) => Self::not_ours(connection, status),
         }
     }
 
@@ -97,10 +109,26 @@ impl ClientError {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Refused { body, .. } => Self::refused(&error).with_code(body.code),
+            ClientError::Refused { body, asked, .. } => {
+                let failure = Self::refused(&error).with_code(body.code);
+                match body.code {
+                    ErrorCode::InvalidKey => failure.with_hint(format!("{asked}: check MEET_AI_KEY and MEET_AI_URL")),
+                    ErrorCode::MissingKey => failure.with_hint(format!("{asked}: {}", key_wanted())),
+                    _ => failure,
+                }
+            }
             ClientError::Redirected { .. } => Self::refused(&error),
             ClientError::NotOurs { .. } | ClientError::Unreachable { .. } => Self::unreachable(&error),
         }
+    }
+}
+
+/// Who was asked, with which key: what decides over both may stand in a file that nobody thinks of.
+fn asked(connection: &Connection) -> String {
+    let server = connection.server();
+    match &connection.key {
+        Some((_, source)) => format!("the key from {} went to {server}", source.as_str()),
+        None => format!("no key was found for {server}"),
     }
 }
 

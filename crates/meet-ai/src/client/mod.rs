@@ -18,19 +18,19 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK},
     redirect,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 
 pub(crate) use error::ClientError;
 
-use crate::{connection::Connection, server_url::ServerUrl};
+use crate::connection::Connection;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// How long an answer may be silent, before its first byte and between any two parts of it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read: the fullest page of the longest messages fits well.
-const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The largest answer that is read: the fullest page fits well, all of it escaped.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
 /// The most that one page of a list may have.
 const PAGE: usize = 1000;
 
@@ -38,8 +38,7 @@ const PAGE: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    url: ServerUrl,
-    key: Option<SecretString>,
+    connection: Connection,
 }
 
 /// Which part of a room's history.
@@ -55,6 +54,8 @@ pub(crate) struct History {
     pub(crate) mentions: Option<String>,
     /// How many seconds to wait for something.
     pub(crate) wait: Option<u64>,
+    /// At most so many messages; the most that there may be when nothing is said.
+    pub(crate) limit: Option<usize>,
 }
 
 /// A page of a room's history.
@@ -78,61 +79,65 @@ impl Client {
             // A proxy for the world outside has nothing to do with this machine.
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|source| ClientError::unreachable(&connection.url, source))?;
-        let key = connection.key.as_ref().map(|(key, _)| key.clone());
-        Ok(Self { http, url: connection.url.clone(), key })
+        let http = builder.build().map_err(|source| ClientError::unreachable(connection, source))?;
+        Ok(Self { http, connection: connection.clone() })
     }
 
-    /// The server.
-    pub(crate) fn url(&self) -> &ServerUrl {
-        &self.url
+    /// Which server this is, and with which credential.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Whether there is a credential at all.
     pub(crate) fn has_key(&self) -> bool {
-        self.key.is_some()
+        self.connection.key.is_some()
     }
 
     /// Whether the credential is a session's, which always speaks as its own user.
     pub(crate) fn is_session(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| key.expose_secret().starts_with("mas_"))
+        self.connection.key.as_ref().is_some_and(|(key, _)| key.expose_secret().starts_with("mas_"))
+    }
+
+    /// The address of an endpoint.
+    fn endpoint(&self, segments: &[&str]) -> Url {
+        self.connection.url.endpoint(segments)
     }
 
     /// Whether the server is ready to serve.
     pub(crate) async fn ready(&self) -> Result<(), ClientError> {
-        let request = self.http.get(self.url.endpoint(&["readyz"])).timeout(ANSWER_TIMEOUT);
+        let request = self.http.get(self.endpoint(&["readyz"]));
         self.send(request).await.map(drop)
     }
 
     /// Makes an API key; no credential goes along.
     pub(crate) async fn create_key(&self) -> Result<NewKey, ClientError> {
-        let request = self.http.post(self.url.endpoint(&["api", "keys"])).timeout(ANSWER_TIMEOUT);
+        let request = self.http.post(self.endpoint(&["api", "keys"]));
         self.read(self.send(request).await?).await
     }
 
     /// Who the credential is.
     pub(crate) async fn session(&self) -> Result<SessionInfo, ClientError> {
-        self.get(self.url.endpoint(&["api", "session"])).await
+        self.get(self.endpoint(&["api", "session"])).await
     }
 
     /// All rooms of the caller, oldest first.
     pub(crate) async fn rooms(&self) -> Result<Vec<Room>, ClientError> {
-        self.all_pages(self.url.endpoint(&["api", "rooms"])).await
+        self.all_pages(self.endpoint(&["api", "rooms"])).await
     }
 
     /// All public rooms that the server lists.
     pub(crate) async fn public_rooms(&self) -> Result<Vec<Room>, ClientError> {
-        self.all_pages(self.url.endpoint(&["api", "public", "rooms"])).await
+        self.all_pages(self.endpoint(&["api", "public", "rooms"])).await
     }
 
     /// One room.
     pub(crate) async fn room(&self, room: RoomId) -> Result<Room, ClientError> {
-        self.get(self.url.endpoint(&["api", "rooms", &room.to_string()])).await
+        self.get(self.endpoint(&["api", "rooms", &room.to_string()])).await
     }
 
     /// Makes a room.
     pub(crate) async fn create_room(&self, body: &CreateRoom) -> Result<Room, ClientError> {
-        let url = self.url.endpoint(&["api", "rooms"]);
+        let url = self.endpoint(&["api", "rooms"]);
         self.read(self.send(self.request(Method::POST, url).json(body)).await?).await
     }
 
@@ -143,17 +148,17 @@ impl Client {
         body: &SendMessage,
         idempotency_key: &str,
     ) -> Result<Message, ClientError> {
-        let url = self.url.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
+        let url = self.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
         let request = self.request(Method::POST, url).header("idempotency-key", idempotency_key).json(body);
         self.read(self.send(request).await?).await
     }
 
     /// A page of a room's history, the fullest there is.
     pub(crate) async fn messages(&self, room: RoomId, history: &History) -> Result<Page, ClientError> {
-        let mut url = self.url.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
+        let mut url = self.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
         url.query_pairs_mut().extend_pairs(history.pairs());
         let patience = ANSWER_TIMEOUT + Duration::from_secs(history.wait.unwrap_or(0));
-        let response = self.send(self.request(Method::GET, url).timeout(patience)).await?;
+        let response = self.send_within(patience, self.request(Method::GET, url)).await?;
         let next = next_query(response.headers()).as_deref().and_then(after_seq);
         // A place that does not move would be asked for for ever.
         let next = next.filter(|next| history.after_seq.is_none_or(|after| after < *next));
@@ -170,10 +175,10 @@ impl Client {
             let response = self.send(self.request(Method::GET, url.clone())).await?;
             let next = next_query(response.headers());
             let page: Vec<T> = self.read(response).await?;
-            let is_empty = page.is_empty();
             items.extend(page);
             match next {
-                Some(query) if !is_empty => url.set_query(Some(&query)),
+                // A page that names itself would be asked for for ever.
+                Some(query) if url.query() != Some(&query) => url.set_query(Some(&query)),
                 _ => return Ok(items),
             }
         }
@@ -185,8 +190,9 @@ impl Client {
 
     /// A request with the credential.
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url).timeout(ANSWER_TIMEOUT);
-        let bearer = self.key.as_ref().map(|key| format!("Bearer {}", key.expose_secret()));
+        let request = self.http.request(method, url);
+        let key = self.connection.key.as_ref();
+        let bearer = key.map(|(key, _)| format!("Bearer {}", key.expose_secret()));
         match bearer.and_then(|bearer| HeaderValue::try_from(bearer).ok()) {
             Some(mut bearer) => {
                 bearer.set_sensitive(true);
@@ -198,31 +204,45 @@ impl Client {
 
     /// Sends; whatever is not a success is an error.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|source| ClientError::unreachable(&self.url, source))?;
+        self.send_within(ANSWER_TIMEOUT, request).await
+    }
+
+    async fn send_within(&self, patience: Duration, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = self.wait_for(patience, request.send()).await?;
         if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.body(response).await?;
-        Err(ClientError::from_answer(&self.url, status, &headers, &body))
+        Err(ClientError::from_answer(&self.connection, status, &headers, &body))
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let status = response.status();
         let body = self.body(response).await?;
-        serde_json::from_slice(&body).map_err(|_| ClientError::not_ours(&self.url, status))
+        serde_json::from_slice(&body).map_err(|_| ClientError::not_ours(&self.connection, status))
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
         loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(ClientError::not_ours(&self.url, response.status())),
-                Ok(None) => return Ok(body),
-                Err(source) => return Err(ClientError::unreachable(&self.url, source)),
+            match self.wait_for(ANSWER_TIMEOUT, response.chunk()).await? {
+                Some(chunk) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
+                Some(_) => return Err(ClientError::not_ours(&self.connection, response.status())),
+                None => return Ok(body),
             }
         }
+    }
+
+    /// Waits for the next sign of the server. An answer of many parts may take as long as its parts
+    /// keep coming.
+    async fn wait_for<T>(
+        &self,
+        patience: Duration,
+        sign: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, ClientError> {
+        let came = tokio::time::timeout(patience, sign).await.map_err(|_| ClientError::late(&self.connection))?;
+        came.map_err(|source| ClientError::unreachable(&self.connection, source))
     }
 }
 
@@ -235,7 +255,7 @@ impl History {
     fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let pairs = [
-            ("limit", Some(PAGE.to_string())),
+            ("limit", Some(self.limit.unwrap_or(PAGE).to_string())),
             ("after", self.after.clone()),
             ("after_seq", number(self.after_seq)),
             ("exclude", self.exclude.clone()),
@@ -262,10 +282,41 @@ fn after_seq(query: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
+    use crate::{connection::Source, server_url::ServerUrl};
 
     fn next(link: &'static str) -> Option<String> {
         next_query(&HeaderMap::from_iter([(LINK, HeaderValue::from_static(link))]))
+    }
+
+    /// Serves one answer of three parts, the head and each part after so long a silence.
+    async fn serve_slowly(listener: TcpListener, silence: Duration) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 4096]).await.unwrap();
+        for part in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "[", "]"] {
+            tokio::time::sleep(silence).await;
+            // The other side may have gone.
+            let _ = stream.write_all(part.as_bytes()).await;
+        }
+    }
+
+    async fn rooms_after(silence: Duration) -> Result<Vec<Room>, ClientError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = ServerUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let client = Client::new(&Connection { url, url_source: Source::Default, key: None }).unwrap();
+        tokio::join!(client.rooms(), serve_slowly(listener, silence)).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_long_as_long_as_it_goes_on() {
+        assert_eq!(rooms_after(ANSWER_TIMEOUT - Duration::from_secs(1)).await.unwrap(), []);
+        let late = rooms_after(ANSWER_TIMEOUT + Duration::from_secs(1)).await.unwrap_err();
+        assert!(late.to_string().ends_with("it did not answer in time"), "{late}");
     }
 
     #[test]

@@ -102,6 +102,7 @@ mod tests {
 
     fn refused(status: u16, seconds: Option<u64>) -> ClientError {
         ClientError::Refused {
+            asked: String::new(),
             status: StatusCode::from_u16(status).unwrap(),
             body: ErrorBody { error: String::new(), code: ErrorCode::RateLimited },
             retry_after: seconds.map(Duration::from_secs),

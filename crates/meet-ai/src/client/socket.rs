@@ -76,7 +76,7 @@ enum Frame {
 impl Client {
     /// Opens a room's socket. A refusal is the HTTP answer that came in place of the upgrade.
     pub(crate) async fn open_socket(&self, room: RoomId, query: &SocketQuery) -> Result<RoomSocket, ClientError> {
-        let mut url = self.url.endpoint(&["api", "rooms", &room.to_string(), "ws"]);
+        let mut url = self.endpoint(&["api", "rooms", &room.to_string(), "ws"]);
         url.query_pairs_mut().extend_pairs(query.pairs());
         let nonce = generate_key();
         let request = self
@@ -88,9 +88,9 @@ impl Client {
         let response = self.send(request).await?;
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS || !is_accepted(response.headers(), &nonce) {
-            return Err(ClientError::not_ours(&self.url, status));
+            return Err(ClientError::not_ours(&self.connection, status));
         }
-        let stream = response.upgrade().await.map_err(|source| ClientError::unreachable(&self.url, source))?;
+        let stream = response.upgrade().await.map_err(|source| ClientError::unreachable(&self.connection, source))?;
         let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
         Ok(RoomSocket(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await))
     }

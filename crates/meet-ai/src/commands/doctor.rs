@@ -15,7 +15,8 @@ use crate::{
     args::{ClientArgs, DoctorArgs},
     client::{Client, ClientError},
     connection::{Connection, Source},
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, key_wanted},
+    invocation,
     output::{self, escape},
     server_url::ServerUrl,
 };
@@ -25,7 +26,8 @@ pub(crate) async fn run(args: DoctorArgs) -> Outcome {
     let mut worst = Level::Ok;
     match load(args.server) {
         Ok(config) => {
-            worst = worst.max(tell(&Finding::ok("configuration", "understood; `meet-ai config` prints it"))?);
+            let understood = format!("understood; `{}` prints it", invocation::command(&["config"]));
+            worst = worst.max(tell(&Finding::ok("configuration", understood))?);
             for finding in doctor::inspect(&config).await {
                 worst = worst.max(tell(&finding)?);
             }
@@ -87,7 +89,9 @@ fn occupied(listen: SocketAddr, data_dir: &Path, error: &io::Error) -> Finding {
 async fn running(config: &Config, announced: &str) -> Finding {
     let subject = "server";
     let public = config.public_url.as_ref().map_or(announced, PublicUrl::as_str);
-    let client = ServerUrl::parse(public).ok().map(|url| Client::new(&Connection { url, key: None }));
+    let client = ServerUrl::parse(public)
+        .ok()
+        .map(|url| Client::new(&Connection { url, url_source: Source::Default, key: None }));
     let ready = match client {
         Some(Ok(client)) => match client.ready().await {
             // Readiness is told to any Host; what needs one is asked too.
@@ -119,21 +123,20 @@ async fn client_side(args: &ClientArgs) -> Vec<Finding> {
         Ok(client) => client.ready().await.map(|()| client),
         Err(error) => Err(error),
     };
-    let url = &connection.url;
+    let server = connection.server();
     let client = match reached {
         Ok(client) => {
-            findings.push(Finding::ok("client", format!("{url} is ready")));
+            findings.push(Finding::ok("client", format!("{server} is ready")));
             client
         }
         Err(error) => {
-            let fix = "start the server with `meet-ai`, or set MEET_AI_URL";
+            let fix = format!("start the server with `{}`, or set MEET_AI_URL", invocation::command(&["serve"]));
             findings.push(Finding::warn("client", error.to_string(), fix));
             return findings;
         }
     };
     let Some(source) = connection.key.as_ref().map(|(_, source)| *source) else {
-        let fix = "set MEET_AI_KEY, or make a key with `meet-ai generate-key`";
-        findings.push(Finding::warn("key", format!("none for {url}"), fix));
+        findings.push(Finding::warn("key", format!("none for {server}"), key_wanted()));
         return findings;
     };
     findings.push(key(&client, source).await);
@@ -147,10 +150,6 @@ async fn key(client: &Client, source: Source) -> Finding {
             let who = session.user.map_or_else(|| "a key".to_owned(), |user| format!("the session of {}", user.name));
             Finding::ok("key", format!("{who} from {place}, {} of {}", session.role.as_str(), session.org))
         }
-        Err(error) => Finding::fail(
-            "key",
-            format!("the one from {place} is refused: {error}"),
-            "set MEET_AI_KEY to a valid one, or make one with `meet-ai generate-key`",
-        ),
+        Err(error) => Finding::fail("key", format!("the one from {place} is refused: {error}"), key_wanted()),
     }
 }

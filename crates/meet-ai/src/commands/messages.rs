@@ -56,7 +56,7 @@ pub(crate) async fn poll(args: PollArgs) -> Outcome {
         after_seq: args.after_seq,
         exclude: args.exclude,
         wait: args.wait,
-        mentions: None,
+        ..History::default()
     };
     loop {
         let page = client.messages(room, &history).await?;

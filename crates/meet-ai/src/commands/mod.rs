@@ -64,6 +64,6 @@ async fn generate_key(args: &ClientArgs) -> Outcome {
     output::line(&escape(&made.key))?;
     output::note("This key is shown once. Keep it in MEET_AI_KEY, or in your .env:");
     output::note("  MEET_AI_KEY=<the key above>");
-    output::note(&format!("  MEET_AI_URL={}", client.url()));
+    output::note(&format!("  MEET_AI_URL={}", client.connection().url));
     Ok(())
 }

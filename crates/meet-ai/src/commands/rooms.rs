@@ -8,7 +8,8 @@ use crate::{
     args::{ClientArgs, CreateRoomArgs},
     client::{Client, retry::Retry},
     commands,
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, key_wanted},
+    invocation,
     output::{self, escape},
 };
 
@@ -27,7 +28,8 @@ pub(crate) async fn list(args: &ClientArgs) -> Outcome {
         return rooms.iter().try_for_each(output::json);
     }
     if rooms.is_empty() {
-        output::note("no rooms yet: make one with `meet-ai create-room NAME`");
+        let make = invocation::command(&["create-room", "NAME"]);
+        output::note(&format!("no rooms yet: make one with `{make}`"));
         return Ok(());
     }
     let rows: Vec<[String; 5]> = rooms.into_iter().map(row).collect();
@@ -58,7 +60,15 @@ pub(crate) async fn resolve(client: &Client, called: &str, retry: &Retry) -> Res
         }
     }
     let public = retry.clone().run(&clock, async || client.public_rooms().await).await?;
-    pick(&public, called).into_room(called)
+    match pick(&public, called) {
+        Pick::None if !client.has_key() => {
+            let (called, server, wanted) = (escape(called), client.connection().server(), key_wanted());
+            Err(Failure::refused(format!(
+                "no public room is called {called}, and no key was found for {server}: {wanted}"
+            )))
+        }
+        found => found.into_room(called),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -89,7 +99,8 @@ impl Pick {
         match self {
             Self::One(room) => Ok(room),
             Self::None => {
-                Err(Failure::refused(format!("no room is called {called}; `meet-ai rooms` lists those that there are")))
+                let list = invocation::command(&["rooms"]);
+                Err(Failure::refused(format!("no room is called {called}; `{list}` lists those that there are")))
             }
             Self::Many(rooms) => {
                 let ids: Vec<String> = rooms.iter().map(|id| format!("  {id}")).collect();

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
+    path::{Path, PathBuf},
 };
 
 use meet_server::{App, Clock, Config, FirstStart, Hold, Started, config::machine_address, data_dir::DataDir};
@@ -15,13 +16,15 @@ use super::server::{chain, load};
 use crate::{
     args::ServeArgs,
     failure::{Failure, Outcome},
-    first_start, output,
+    first_start, invocation, output,
     signals::Signals,
 };
 
 /// `serve`, until a signal ends it.
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
+    let config_file = args.server.config.clone().or_else(|| std::env::var_os("MEET_AI_CONFIG").map(PathBuf::from));
     let config = load(args.server)?;
+    let owner_link = owner_link_command(&config, config_file.as_deref());
     config.check_exposure().map_err(|exposed| Failure::usage(exposed.sentence(machine_address())))?;
     start_logging(&config)?;
     raise_descriptor_limit();
@@ -38,7 +41,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
             "commands beside this server do not learn its address"
         );
     }
-    introduce(&app, bound, first).await.map_err(|error| Failure::refused(chain(&error)))?;
+    introduce(&app, bound, first, &owner_link).await.map_err(|error| Failure::refused(chain(&error)))?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut lost = None;
     let serving = meet_server::serve(app, listener, async {
@@ -62,14 +65,22 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
 
 /// Prints where the server is. A first start also hands its key and a link to whoever started it, and has ended only
 /// when both are out.
-async fn introduce(app: &App, bound: SocketAddr, first: Option<FirstStart>) -> Result<(), meet_server::Error> {
+async fn introduce(
+    app: &App,
+    bound: SocketAddr,
+    first: Option<FirstStart>,
+    owner_link: &str,
+) -> Result<(), meet_server::Error> {
+    let url = &app.site().public_url;
     let Some(first) = first else {
-        output::announce(&banner(app, bound, None));
+        let how = format!("Open {url}/ in a browser; this prints a link that signs in as the owner:\n  {owner_link}");
+        output::announce(&banner(app, bound, &how));
         return Ok(());
     };
     let (link, _) = app.owner_link().await?;
     first_start::keep(app, bound, &first.key).await;
-    output::announce(&banner(app, bound, Some(link.expose_secret())));
+    let how = "Open this link in a browser; it works once, for 10 minutes, and makes it the owner's:";
+    output::announce(&banner(app, bound, &format!("{how}\n  {}", link.expose_secret())));
     app.end_first_start().await
 }
 
@@ -121,7 +132,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// What the person who started the server needs next.
-fn banner(app: &App, bound: SocketAddr, owner_link: Option<&str>) -> String {
+fn banner(app: &App, bound: SocketAddr, how_to_open: &str) -> String {
     let url = &app.site().public_url;
     let socket = url.replacen("http", "ws", 1);
     let mut lines = vec![
@@ -134,13 +145,14 @@ fn banner(app: &App, bound: SocketAddr, owner_link: Option<&str>) -> String {
     if !app.config().signup_is_open() {
         lines.push("  sign-up is closed: strangers get no key; MEET_AI_SIGNUP=open opens it".to_owned());
     }
-    lines.push(match owner_link {
-        Some(link) => {
-            format!("\nOpen this link in a browser; it works once, for 10 minutes, and makes it the owner's:\n  {link}")
-        }
-        None => format!("\nOpen {url}/ in a browser; `meet-ai owner-link` prints a link that signs in as the owner"),
-    });
+    lines.push(format!("\n{how_to_open}"));
     lines.join("\n")
+}
+
+/// The command that prints another owner link for this server, from wherever it was started.
+fn owner_link_command(config: &Config, config_file: Option<&Path>) -> String {
+    let is_default = config.data_dir == Config::default().data_dir;
+    invocation::server_command("owner-link", config_file, (!is_default).then_some(&config.data_dir))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What the exit code says: 0 done, 1 refused, 2 usage, 3 unreachable.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::{
     fake::{Answer, Fake},
-    machine::{Machine, failed, free_address},
+    machine::{DeadAddress, Machine, failed},
 };
 
 const ROOM: &str = "01900000-0000-7000-8000-000000000001";
@@ -39,10 +41,10 @@ fn wrong_usage_is_two() {
 #[test]
 fn a_server_that_does_not_answer_is_three() {
     let machine = Machine::new();
-    let nobody = format!("http://{}", free_address());
-    for args in [&["rooms", "--url", &nobody][..], &["listen", "room", "--url", &nobody]] {
+    let nobody = DeadAddress::new();
+    for args in [&["rooms", "--url", &nobody.url][..], &["listen", "room", "--url", &nobody.url]] {
         let (code, said) = failed(&machine.run(args));
-        assert!(code == 3 && said.contains(&nobody), "{args:?}: {said}");
+        assert!(code == 3 && said.contains(&nobody.url), "{args:?}: {said}");
     }
     let stranger = Fake::start(vec![Answer::Http("200 OK", String::new(), "<html>".to_owned())]);
     let (code, said) = failed(&machine.run(&["rooms", "--key", "mai_x", "--url", &stranger.url]));
@@ -75,6 +77,34 @@ fn what_the_server_refuses_is_one_and_its_sentence_is_told() {
         let (code, said) = failed(&machine.run(args));
         assert!(code == 1 && said.contains(sentence), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn a_name_that_only_a_key_can_find_is_told_with_the_missing_key() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "standup"]);
+    let (code, said) = failed(&Machine::new().run(&["poll", "standup", "--url", &server.url]));
+    assert_eq!(code, 1);
+    for part in ["no public room is called standup", "no key was found", "MEET_AI_KEY", "generate-key`"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn an_error_names_the_place_that_chose_the_server_and_the_key() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let nobody = DeadAddress::new();
+    let rooms = |url: &str| {
+        fs::write(machine.work().join(".env"), format!("MEET_AI_URL={url}\n")).unwrap();
+        failed(&machine.command(&["rooms"]).env("MEET_AI_KEY", "mai_wrong").output().unwrap())
+    };
+    let (code, said) = rooms(&nobody.url);
+    assert!(code == 3 && said.contains(&format!("{} (from ./.env) cannot be reached", nobody.url)), "{said}");
+    let (code, said) = rooms(&server.url);
+    let told = format!("the key from the environment went to {} (from ./.env)", server.url);
+    assert!(code == 1 && said.contains(&told), "{said}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The way from nothing to a conversation, by the two variables that the original tool had.
 
-use std::io::Write as _;
+use std::{fs, io::Write as _};
 
 use serde_json::Value;
 
-use crate::machine::{Machine, Running, succeeded};
+use crate::machine::{Machine, Running, failed, succeeded};
 
 #[test]
 fn the_original_tools_flow_works() {
@@ -66,6 +66,45 @@ fn a_message_may_come_from_standard_input() {
     let message: Value = serde_json::from_str(&machine.ok(&["poll", "general", "--json"])).unwrap();
     assert_eq!(message["content"], "two\nlines");
     drop(server);
+}
+
+#[test]
+fn a_key_may_stand_in_dot_env() {
+    let server = Machine::new();
+    let server = server.serve("data", "127.0.0.1:0");
+    let elsewhere = Machine::new();
+    let key = elsewhere.ok(&["generate-key", "--url", &server.url]);
+    let text = format!("export MEET_AI_KEY='{key}' # ours\nMEET_AI_URL={}\n", server.url);
+    fs::write(elsewhere.work().join(".env"), text).unwrap();
+    elsewhere.ok(&["create-room", "general"]);
+    assert!(elsewhere.ok(&["rooms"]).contains("general"));
+}
+
+#[test]
+fn a_message_may_answer_another() {
+    let machine = Machine::new();
+    let _server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "general"]);
+    let asked = machine.ok(&["send-message", "general", "ann", "Shall we?"]);
+    let answer = machine.ok(&["send-message", "general", "scout", "Yes.", "--reply-to", &asked]);
+    let polled: Value = serde_json::from_str(&machine.ok(&["poll", "general", "--after", &asked, "--json"])).unwrap();
+    assert_eq!((&polled["id"], &polled["reply_to"]), (&answer.into(), &asked.into()));
+    let unknown = "01900000-0000-7000-8000-000000000000";
+    let (code, said) = failed(&machine.run(&["send-message", "general", "scout", "Yes.", "--reply-to", unknown]));
+    assert!(code == 1 && said.contains("reply_to"), "{said}");
+}
+
+#[test]
+fn a_public_room_is_read_without_a_key_and_a_private_one_is_not() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "news", "--public"]);
+    machine.ok(&["create-room", "plans"]);
+    machine.ok(&["send-message", "news", "scout", "for everybody"]);
+    let stranger = Machine::new();
+    let read = |room: &str| stranger.run(&["poll", room, "--url", &server.url]);
+    assert!(succeeded(&read("news")).contains("for everybody"));
+    assert_eq!(failed(&read("plans")).0, 1);
 }
 
 #[test]

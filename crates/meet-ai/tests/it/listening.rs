@@ -1,9 +1,14 @@
 //! `listen` over restarts, restores, deletions and rotations: no gap, no duplicate, and an end when
 //! there is nothing more to hear.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+};
+
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, Running, free_address};
+use crate::machine::{Machine, Running, failed};
 
 fn heard(listener: &Running, count: usize) -> Vec<String> {
     (0..count).map(|_| listener.message()["content"].as_str().unwrap().to_owned()).collect()
@@ -57,10 +62,48 @@ fn a_listener_that_knows_who_it_is_leaves_out_its_own() {
 }
 
 #[test]
+fn a_place_that_the_room_has_not_reached_is_refused() {
+    let machine = Machine::new();
+    let _server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "general"]);
+    machine.ok(&["send-message", "general", "scout", "one"]);
+    let (code, said) = failed(&machine.run(&["listen", "general", "--since", "2"]));
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &told["code"]), (1, &json!("unknown_cursor")));
+    let listener = Running::start(machine.command(&["listen", "general", "--since", "1"]));
+    assert_eq!(listener.event("connected")["since"], 1);
+}
+
+#[test]
+fn a_program_answers_by_the_key_in_dot_env_and_its_answer_starts_no_program() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    // Another tenant than the one whose key the first start kept.
+    let key = machine.ok(&["generate-key"]);
+    fs::write(machine.work().join(".env"), format!("MEET_AI_KEY={key}\n")).unwrap();
+    machine.ok(&["create-room", "general"]);
+    let binary = env!("CARGO_BIN_EXE_meet-ai");
+    let program = format!("#!/bin/sh\n{binary} send-message general scout \"@scout is on it\"\n");
+    let file = machine.work().join("answer.sh");
+    fs::write(&file, program).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o700)).unwrap();
+    let mut command = machine.command(&["listen", "general", "--mentions", "Scout", "--exec", "./answer.sh"]);
+    command.env("MEET_AI_KEY", &key).env("MEET_AI_URL", &server.url);
+    let listener = Running::start(command);
+    listener.event("connected");
+    for seq in [1, 3] {
+        machine.ok(&["send-message", "general", "ann", "@scout, please"]);
+        assert_eq!(listener.event("exec")["seq"], seq);
+    }
+    assert_eq!(heard(&listener, 2), ["@scout, please", "@scout, please"]);
+    assert_eq!(machine.ok(&["poll", "general", "--exclude", "ann", "--json"]).lines().count(), 2);
+}
+
+#[test]
 fn a_listener_outlives_a_restart_without_gap_or_duplicate() {
     let machine = Machine::new();
-    let address = free_address();
-    let server = machine.serve("data", &address);
+    let server = machine.serve("data", "127.0.0.1:0");
+    let address = server.address();
     machine.ok(&["create-room", "general"]);
     let listener = Running::start(machine.command(&["listen", "general"]));
     listener.event("connected");
@@ -79,8 +122,8 @@ fn a_listener_outlives_a_restart_without_gap_or_duplicate() {
 #[test]
 fn a_listener_hears_all_that_is_new_after_a_restored_backup() {
     let machine = Machine::new();
-    let address = free_address();
-    let server = machine.serve("data", &address);
+    let server = machine.serve("data", "127.0.0.1:0");
+    let address = server.address();
     machine.ok(&["create-room", "general"]);
     machine.ok(&["send-message", "general", "scout", "one"]);
     machine.ok(&["send-message", "general", "scout", "two"]);
@@ -88,6 +131,8 @@ fn a_listener_hears_all_that_is_new_after_a_restored_backup() {
     machine.ok(&["send-message", "general", "scout", "lost"]);
     let from_the_start = Running::start(machine.command(&["listen", "general", "--since", "0"]));
     assert_eq!(heard(&from_the_start, 3), ["one", "two", "lost"]);
+    let from_a_place = Running::start(machine.command(&["listen", "general", "--since", "1"]));
+    assert_eq!(heard(&from_a_place, 2), ["two", "lost"]);
     let from_now = Running::start(machine.command(&["listen", "general"]));
     from_now.event("connected");
     assert!(server.stop().success());
@@ -97,13 +142,15 @@ fn a_listener_hears_all_that_is_new_after_a_restored_backup() {
     for text in ["three", "four", "five"] {
         machine.ok(&["send-message", "general", "scout", text]);
     }
-    for listener in [&from_the_start, &from_now] {
+    for listener in [&from_the_start, &from_a_place, &from_now] {
         listener.event("resync");
         assert_eq!(heard(listener, 3), ["three", "four", "five"]);
         listener.event("connected");
     }
     machine.ok(&["send-message", "general", "scout", "six"]);
-    assert_eq!([heard(&from_the_start, 1), heard(&from_now, 1)], [["six"], ["six"]]);
+    for listener in [&from_the_start, &from_a_place, &from_now] {
+        assert_eq!(heard(listener, 1), ["six"]);
+    }
 }
 
 #[test]

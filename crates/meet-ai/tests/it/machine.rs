@@ -4,19 +4,27 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Read, Write as _},
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{AddressFamily, SocketType},
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Far longer than anything takes; only a test that fails waits so long.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often a server is started while its port is somebody else's: between the end of one server and the start of the
+/// next, any program on the machine may be given it for a moment.
+const TRIES: usize = 100;
 
 /// A user's machine.
 pub(crate) struct Machine {
@@ -89,17 +97,31 @@ impl Machine {
 
     /// Starts the server on `data` and waits until it is ready.
     pub(crate) fn serve(&self, data: &str, listen: &str) -> Server {
-        Server::start(self.command(&["serve", "--listen", listen, "--data-dir", data]))
+        let start = || Server::try_start(self.command(&["serve", "--listen", listen, "--data-dir", data]));
+        let mut tried = start();
+        for _ in 0..TRIES {
+            match tried {
+                Ok(server) => return server,
+                Err(said) => assert!(said.contains("is taken"), "{said}"),
+            }
+            tried = start();
+        }
+        panic!("{listen} stays taken");
     }
 }
 
 impl Server {
     pub(crate) fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// Starts a server, or tells what it said when it ended instead.
+    fn try_start(command: Command) -> Result<Self, String> {
         let process = Running::start(command);
         let (mut banner, mut url, mut owner_link) = (String::new(), None, None);
         // The line with the link, or with where to open the pages, is the last one.
         loop {
-            let line = process.stdout.next();
+            let Some(line) = process.stdout.next_or_end() else { return Err(process.stderr.rest()) };
             banner.push_str(&line);
             banner.push('\n');
             let word = line.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"));
@@ -114,7 +136,12 @@ impl Server {
                 break;
             }
         }
-        Self { process, url: url.expect("the banner names the web address"), owner_link, banner }
+        Ok(Self { process, url: url.expect("the banner names the web address"), owner_link, banner })
+    }
+
+    /// The address at which it listens, for a server that comes after it.
+    pub(crate) fn address(&self) -> String {
+        self.url.strip_prefix("http://").unwrap().to_owned()
     }
 
     /// Ends the server as the system does, and tells how it ended.
@@ -209,7 +236,16 @@ impl Lines {
 
     /// The next line; a test that gets none fails.
     pub(crate) fn next(&self) -> String {
-        self.0.recv_timeout(PATIENCE).expect("another line")
+        self.next_or_end().expect("another line")
+    }
+
+    /// The next line, or nothing when there are no more.
+    fn next_or_end(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line came"),
+        }
     }
 }
 
@@ -226,9 +262,20 @@ pub(crate) fn failed(output: &Output) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// An address that nobody listens on at the moment.
-pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// An address at which nobody answers, and that nobody else gets for as long as it is held.
+pub(crate) struct DeadAddress {
+    pub(crate) url: String,
+    _held: OwnedFd,
+}
+
+impl DeadAddress {
+    pub(crate) fn new() -> Self {
+        // Bound and never listening: whoever connects is refused.
+        let held = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&held, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&held).unwrap()).unwrap();
+        Self { url: format!("http://{address}"), _held: held }
+    }
 }
 
 /// The permissions of a file or directory.

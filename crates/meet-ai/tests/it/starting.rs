@@ -4,11 +4,12 @@ use std::{
     fs,
     io::Write as _,
     net::{TcpListener, TcpStream},
+    process::Command,
 };
 
 use rustix::process::Signal;
 
-use crate::machine::{Machine, Running, Server, failed, free_address, mode};
+use crate::machine::{Machine, Running, Server, failed, mode};
 
 #[test]
 fn a_first_start_prints_the_addresses_and_a_link_and_keeps_the_key_privately() {
@@ -48,8 +49,9 @@ fn a_second_data_directory_leaves_other_servers_keys_alone() {
 #[test]
 fn a_key_of_another_database_at_the_same_address_is_replaced_and_that_is_said() {
     let machine = Machine::new();
-    let address = free_address();
-    assert!(machine.serve("first", &address).stop().success());
+    let first = machine.serve("first", "127.0.0.1:0");
+    let address = first.address();
+    assert!(first.stop().success());
     let before = machine.key_of(&format!("http://{address}"));
     let second = machine.serve("second", &address);
     assert_ne!(machine.key_of(&second.url), before);
@@ -60,8 +62,8 @@ fn a_key_of_another_database_at_the_same_address_is_replaced_and_that_is_said() 
 #[test]
 fn a_second_start_finds_everything_as_it_was() {
     let machine = Machine::new();
-    let address = free_address();
-    let server = machine.serve("data", &address);
+    let server = machine.serve("data", "127.0.0.1:0");
+    let address = server.address();
     machine.ok(&["create-room", "general"]);
     machine.ok(&["send-message", "general", "scout", "hello"]);
     assert!(server.stop().success());
@@ -93,6 +95,21 @@ fn an_owner_link_is_printed_beside_a_running_server_and_with_its_address() {
     let (code, said) = failed(&machine.run(&["owner-link", "--data-dir", "nothing"]));
     assert!(code == 1 && said.contains("--data-dir"), "{said}");
     assert!(!machine.work().join("nothing").exists());
+}
+
+#[test]
+fn the_command_for_another_owner_link_runs_as_it_is_printed() {
+    let machine = Machine::new();
+    fs::write(machine.work().join("meet.toml"), "data_dir = \"ann's data\"\n").unwrap();
+    let serve = || Server::start(machine.command(&["serve", "--listen", "127.0.0.1:0", "--config", "meet.toml"]));
+    assert!(serve().stop().success());
+    let server = serve();
+    let printed = server.process.stdout.next();
+    assert!(printed.contains("owner-link"), "{printed}");
+    let mut shell = Command::new("/bin/sh");
+    let output = shell.args(["-c", &printed]).env_clear().current_dir(machine.work()).output().unwrap();
+    let link = crate::machine::succeeded(&output);
+    assert!(link.starts_with(&format!("{}/#owner=", server.url)), "{link}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use meet_api::{Message, MessageId, Timestamp, UserId};
+use meet_api::{Message, MessageId, Timestamp, UserId, text::folds_to};
 
 /// How many ids are remembered for the day on which a backup is restored.
 const REMEMBERED: usize = 100_000;
@@ -15,16 +15,38 @@ const REMEMBERED: usize = 100_000;
 pub(super) struct Feed {
     cursor: u64,
     epoch: Option<String>,
-    own: Option<UserId>,
+    own: Own,
     not_before: Option<Timestamp>,
     is_reloaded: bool,
     heard: HashSet<MessageId>,
     order: VecDeque<MessageId>,
 }
 
+/// Whose messages are the listener's own, and no news to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Nobody's: a bare key that waits for no name, or no key at all.
+    #[default]
+    Nobody,
+    /// A session's user.
+    User(UserId),
+    /// Whoever speaks under this folded name: a bare key speaks as the name that it listens for.
+    Name(String),
+}
+
+impl Own {
+    fn said(&self, message: &Message) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::User(user) => message.user == *user,
+            Self::Name(name) => folds_to(&message.sender, name),
+        }
+    }
+}
+
 impl Feed {
     /// Begins after `cursor`, leaving out what `own` says.
-    pub(super) fn new(cursor: u64, epoch: Option<String>, own: Option<UserId>) -> Self {
+    pub(super) fn new(cursor: u64, epoch: Option<String>, own: Own) -> Self {
         Self { cursor, epoch, own, ..Self::default() }
     }
 
@@ -50,7 +72,7 @@ impl Feed {
         }
         self.cursor = message.seq;
         let is_old = self.is_reloaded && self.not_before.is_some_and(|time| message.created_at <= time);
-        self.remember(message.id) && !is_old && self.own != Some(message.user)
+        self.remember(message.id) && !is_old && !self.own.said(message)
     }
 
     /// Everything up to `seq` was sent, or left out by the filter.
@@ -116,7 +138,7 @@ mod tests {
 
     #[test]
     fn each_message_is_news_once() {
-        let mut feed = Feed::new(2, None, None);
+        let mut feed = Feed::new(2, None, Own::Nobody);
         assert_eq!(news(&mut feed, &[(1, 1), (2, 2), (3, 3), (3, 3), (4, 4), (3, 3)]), [3, 4]);
         feed.advance(9);
         feed.advance(5);
@@ -125,15 +147,21 @@ mod tests {
 
     #[test]
     fn what_the_caller_says_is_no_news_to_it() {
-        let mut feed = Feed::new(0, None, Some(OWN.parse().unwrap()));
+        let mut feed = Feed::new(0, None, Own::User(OWN.parse().unwrap()));
         assert!(!feed.take(&message(1, 1, OWN)));
         assert!(feed.take(&message(2, 2, OTHER)));
         assert_eq!(feed.cursor(), 2);
     }
 
     #[test]
+    fn what_is_said_under_the_callers_name_is_no_news_to_it() {
+        let own = |name: &str| !Feed::new(0, None, Own::Name(name.to_owned())).take(&message(1, 1, OTHER));
+        assert!(own("ann") && !own("anna"));
+    }
+
+    #[test]
     fn a_restored_room_is_read_anew_and_only_the_unheard_is_news() {
-        let mut feed = Feed::new(0, Some("a".into()), None);
+        let mut feed = Feed::new(0, Some("a".into()), Own::Nobody);
         assert_eq!(news(&mut feed, &[(1, 1), (2, 2), (3, 3)]), [1, 2, 3]);
         assert!(!feed.agree(4, "b"));
         assert_eq!((feed.cursor(), feed.epoch()), (0, Some("b")));
@@ -143,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_listener_from_now_on_hears_no_old_message_after_a_restore() {
-        let mut feed = Feed::new(5, Some("a".into()), None);
+        let mut feed = Feed::new(5, Some("a".into()), Own::Nobody);
         feed.skip_until(Some(Timestamp::from_millis(5)));
         assert!(!feed.agree(4, "b"));
         assert_eq!(news(&mut feed, &[(1, 1), (2, 2), (3, 3), (4, 10)]), [4]);
@@ -151,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_own_epoch_and_up_to_the_head() {
-        assert!(Feed::new(5, None, None).agree(5, "a"));
-        assert!(Feed::new(5, Some("a".into()), None).agree(20_000, "a"));
-        assert!(!Feed::new(6, Some("a".into()), None).agree(5, "a"));
-        assert!(!Feed::new(5, Some("a".into()), None).agree(5, "b"));
+        assert!(Feed::new(5, None, Own::Nobody).agree(5, "a"));
+        assert!(Feed::new(5, Some("a".into()), Own::Nobody).agree(20_000, "a"));
+        assert!(!Feed::new(6, Some("a".into()), Own::Nobody).agree(5, "a"));
+        assert!(!Feed::new(5, Some("a".into()), Own::Nobody).agree(5, "b"));
     }
 }

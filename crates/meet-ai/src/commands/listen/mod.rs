@@ -8,12 +8,15 @@ mod feed;
 
 use std::time::Duration;
 
-use meet_api::{ErrorCode, Message, RoomId, ServerFrame};
+use meet_api::{ErrorCode, Message, RoomId, ServerFrame, Timestamp, text::fold};
 use meet_server::Clock;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use self::{exec::Program, feed::Feed};
+use self::{
+    exec::Program,
+    feed::{Feed, Own},
+};
 use crate::{
     args::ListenArgs,
     client::{
@@ -73,16 +76,16 @@ impl Listener {
     async fn start(args: ListenArgs, to_program: Option<mpsc::Sender<Message>>) -> Result<Self, Failure> {
         let client = commands::client(&args.client)?;
         let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
-        let own = if client.is_session() { client.session().await?.user.map(|user| user.id) } else { None };
-        let feed = match args.since {
-            Some(since) => Feed::new(since, None, own),
-            None => {
-                let now = client.room(room).await?;
-                let mut feed = Feed::new(now.head_seq, Some(now.epoch), own);
-                feed.skip_until(newest(&client, room, now.head_seq).await?.map(|message| message.created_at));
-                feed
-            }
-        };
+        let own = own(&client, args.mentions.as_deref()).await?;
+        let now = client.room(room).await?;
+        let since = args.since.unwrap_or(now.head_seq);
+        if since > now.head_seq {
+            let sentence = format!("--since {since}: the room's newest message is number {}", now.head_seq);
+            return Err(Failure::refused(sentence).with_code(ErrorCode::UnknownCursor));
+        }
+        let mut feed = Feed::new(since, Some(now.epoch), own);
+        // After a restore numbers begin anew: then the time says what had been said by then.
+        feed.skip_until(said_at(&client, room, since).await?);
         Ok(Self {
             client,
             room,
@@ -239,11 +242,21 @@ fn closed(code: u16) -> Result<Pause, Failure> {
     })
 }
 
-/// The message at the head, if there is one.
-async fn newest(client: &Client, room: RoomId, head_seq: u64) -> Result<Option<Message>, ClientError> {
-    let Some(before) = head_seq.checked_sub(1) else { return Ok(None) };
-    let history = History { after_seq: Some(before), ..History::default() };
-    Ok(client.messages(room, &history).await?.messages.into_iter().next())
+/// Whose messages the caller takes for its own.
+async fn own(client: &Client, mentions: Option<&str>) -> Result<Own, ClientError> {
+    if client.is_session() {
+        return Ok(client.session().await?.user.map_or(Own::Nobody, |user| Own::User(user.id)));
+    }
+    let name = mentions.filter(|_| client.has_key());
+    Ok(name.map_or(Own::Nobody, |name| Own::Name(fold(name.trim()))))
+}
+
+/// When message number `seq` was said, if there is one.
+async fn said_at(client: &Client, room: RoomId, seq: u64) -> Result<Option<Timestamp>, ClientError> {
+    let Some(before) = seq.checked_sub(1) else { return Ok(None) };
+    let history = History { after_seq: Some(before), limit: Some(1), ..History::default() };
+    let page = client.messages(room, &history).await?;
+    Ok(page.messages.first().filter(|message| message.seq == seq).map(|message| message.created_at))
 }
 
 #[cfg(test)]

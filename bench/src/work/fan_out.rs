@@ -51,7 +51,7 @@ async fn back_to_back(target: &Target, audience: &Audience, rooms: &Arc<[String]
         measure: "server CPU per delivery, the POSTs included",
         result: format!("{} µs", short(micros.median())),
         goal: "≤ 1.5 µs",
-        met: Some(micros.median() <= 1.5),
+        met: Some(micros.median() <= 1.5 && (gaps, duplicates) == (0, 0)),
         reference: "a Node server 10 µs, a Bun one 7.5; bare loopback with coalesced writes 0.5",
         beside: format!(
             "{} µs; {} deliveries/s; {gaps} gaps, {duplicates} duplicates",

@@ -15,7 +15,6 @@ mod full_disk;
 mod holding;
 mod killing;
 mod load;
-mod memory;
 mod place;
 mod server;
 mod stopping;

@@ -297,7 +297,7 @@ mod tests {
     /// Serves one answer of three parts, the head and each part after so long a silence.
     async fn serve_slowly(listener: TcpListener, silence: Duration) {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream.read(&mut [0; 4096]).await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
         for part in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "[", "]"] {
             tokio::time::sleep(silence).await;
             // The other side may have gone.
@@ -314,8 +314,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_may_take_long_as_long_as_it_goes_on() {
-        assert_eq!(rooms_after(ANSWER_TIMEOUT - Duration::from_secs(1)).await.unwrap(), []);
-        let late = rooms_after(ANSWER_TIMEOUT + Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(rooms_after(ANSWER_TIMEOUT.mul_f64(0.9)).await.unwrap(), []);
+        let late = rooms_after(ANSWER_TIMEOUT.mul_f64(1.1)).await.unwrap_err();
         assert!(late.to_string().ends_with("it did not answer in time"), "{late}");
     }
 

@@ -9,7 +9,7 @@ import type { Room } from './types';
 const MARKS = 'meet-ai-read';
 const LAST = 'meet-ai-room';
 
-class Rooms {
+export class Rooms {
   /** The member's own rooms, oldest first. */
   list = $state.raw<readonly Room[]>([]);
   /** Rooms that anybody may read. */
@@ -21,6 +21,8 @@ class Rooms {
   #stream: EventSource | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  /** What the lobby told while the list was under way, which may be older than that. */
+  #news: (() => void)[] | null = null;
 
   find(id: string): Room | undefined {
     return this.list.find((room) => room.id === id);
@@ -34,8 +36,8 @@ class Rooms {
     return local.get(LAST);
   }
 
-  /** Loads what the signed-in member, or anybody, may see. */
-  async load(signedIn: boolean): Promise<void> {
+  /** Loads what the signed-in member, or anybody, may see; `isStill` tells whether it is still wanted when it comes. */
+  async load(signedIn: boolean, isStill: () => boolean = () => true): Promise<void> {
     const [mine, open] = await Promise.all([
       signedIn ? api.rooms() : [],
       api.publicRooms().catch((error: unknown) => {
@@ -43,6 +45,7 @@ class Rooms {
         throw error;
       }),
     ]);
+    if (!isStill()) return;
     const first = local.get(MARKS) === null;
     this.list = mine;
     this.open = open.filter((room) => !mine.some((one) => one.id === room.id));
@@ -76,19 +79,16 @@ class Rooms {
     this.#keep(markRead(this.marks, id, seq));
   }
 
-  /** Follows the lobby; the list is read anew after every break. */
+  /** Follows the lobby; the list is read anew whenever the stream begins, so that nothing falls between the two. */
   follow(): void {
     this.unfollow();
     const stream = new EventSource('/api/lobby/events');
     this.#stream = stream;
-    let broken = false;
     stream.onopen = () => {
       this.#failures = 0;
-      if (broken) void this.#refresh();
-      broken = false;
+      void this.#refresh();
     };
     stream.onerror = () => {
-      broken = true;
       // The browser tries again by itself unless the answer was no stream at all.
       if (stream.readyState !== EventSource.CLOSED) return;
       const wait = backoff(this.#failures++, Math.random);
@@ -100,12 +100,12 @@ class Rooms {
     for (const name of ['room_created', 'room_updated'] as const) {
       stream.addEventListener(name, (event) => {
         const data = JSON.parse(String(event.data)) as Room & { room?: Room };
-        this.put(data.room ?? data);
+        this.#tell(() => this.put(data.room ?? data));
       });
     }
     stream.addEventListener('room_deleted', (event) => {
       const data = JSON.parse(String(event.data)) as { id: string };
-      this.drop(data.id);
+      this.#tell(() => this.drop(data.id));
     });
   }
 
@@ -122,11 +122,21 @@ class Rooms {
     this.loaded = false;
   }
 
+  #tell(news: () => void): void {
+    news();
+    this.#news?.push(news);
+  }
+
   async #refresh(): Promise<void> {
+    const [stream, news]: [EventSource | null, (() => void)[]] = [this.#stream, []];
+    this.#news = news;
     try {
-      await this.load(true);
+      await this.load(true, () => this.#stream === stream);
+      for (const one of news) one();
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) this.onsignedout();
+    } finally {
+      if (this.#news === news) this.#news = null;
     }
   }
 

@@ -1,9 +1,10 @@
-// Which page the address names. Four pages need no library: the address is state, links are links.
+// Which page the address names. Five pages need no library: the address is state, links are links.
 
 export type Route =
   | { page: 'chat'; room: string | null }
   | { page: 'key'; next: string }
   | { page: 'docs' }
+  | { page: 'lost' }
   | { page: 'join'; by: 'invite' | 'owner'; token: string };
 
 /** A path of this site to go back to; anything else is the front page. */
@@ -18,8 +19,9 @@ export function parse(pathname: string, search: string, hash: string): Route {
   if (link) return { page: 'join', by: link[1] as 'invite' | 'owner', token: link[2]! };
   if (pathname === '/key') return { page: 'key', next: safeNext(new URLSearchParams(search).get('next')) };
   if (pathname === '/docs') return { page: 'docs' };
+  if (pathname === '/') return { page: 'chat', room: null };
   const room = /^\/r\/([^/]+)\/?$/.exec(pathname)?.[1];
-  return { page: 'chat', room: room ? decoded(room) : null };
+  return room ? { page: 'chat', room: decoded(room) } : { page: 'lost' };
 }
 
 /** A part of an address as it was meant; one that nobody can decode stays as it is, and names nothing. */

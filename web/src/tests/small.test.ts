@@ -136,6 +136,7 @@ describe('addresses', () => {
     expect(parse('/', '', '#invite=abc_-1')).toEqual({ page: 'join', by: 'invite', token: 'abc_-1' });
     expect(parse('/', '', '#owner=abc')).toEqual({ page: 'join', by: 'owner', token: 'abc' });
     expect(parse('/docs', '', '#get-room')).toEqual({ page: 'docs' });
+    for (const nowhere of ['/keys', '/r', '/r/1/2', '/docs/api']) expect(parse(nowhere, '', '')).toEqual({ page: 'lost' });
   });
 
   it('that nobody can decode are rooms that nobody has', () => {

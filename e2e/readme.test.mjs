@@ -1,12 +1,12 @@
 // What the documents promise holds: the README's commands run, and the settings are those that the server knows.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { test } from 'node:test';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { binary, PATIENCE, root, Server } from './lib/server.mjs';
+import { binary, gathers, PATIENCE, root, Server } from './lib/server.mjs';
 
 const run = promisify(execFile);
 const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/configuration.md', 'docs/deploy.md'];
@@ -16,27 +16,49 @@ function blocks(markdown, language) {
   return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
 }
 
-test('the shell blocks of the README run, one after the other, beside a server that just started', async () => {
-  const shell = blocks(await readFile(join(root, 'README.md'), 'utf8'), 'sh');
-  assert.ok(shell.length >= 2);
+test('the shell blocks of the README run, one after the other, and its agent answers', async () => {
+  const readme = await readFile(join(root, 'README.md'), 'utf8');
+  const shell = blocks(readme, 'sh');
+  assert.ok(shell.length >= 3);
   const server = await Server.start();
   try {
     // As if built here: the blocks find the binary where `make run` leaves it, and the server at the default port.
     await mkdir(join(server.home, 'target/release'), { recursive: true });
     await symlink(binary, join(server.home, 'target/release/meet-ai'));
-    const script = shell.join('\n').replaceAll('http://127.0.0.1:3000', server.url);
-    const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], {
+    const listen = blocks(readme, 'console').find((block) => block.startsWith('meet-ai listen'));
+    const script = [...shell, listen].join('\n').replaceAll('http://127.0.0.1:3000', server.url);
+    const terminal = spawn('bash', ['-euo', 'pipefail', '-c', script], {
       cwd: server.home,
       env: { PATH: process.env.PATH, HOME: server.home, XDG_CONFIG_HOME: join(server.home, 'config'), MEET_AI_URL: server.url },
-      timeout: PATIENCE,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, as in a terminal, so that the listener ends with the shell.
+      detached: true,
     });
-    assert.match(stdout, /"content":"The build is \*\*green\*\*\."/);
-    assert.match(stdout, /deploy-bot[\s\S]*scout[\s\S]*Shall I tag the release\?/);
-    assert.match(stdout, /standup/);
+    const [said, events] = [gathers(terminal.stdout), gathers(terminal.stderr)];
+    try {
+      await events.waitFor(/"event":"connected"/);
+      assert.match(said.text, /"content":"The build is \*\*green\*\*\."/);
+      assert.match(said.text, /deploy-bot[\s\S]*scout[\s\S]*Shall I tag the release\?/);
+      assert.match(said.text, /standup/);
+      await theAgentAnswers(server, events);
+    } finally {
+      process.kill(-terminal.pid, 'SIGKILL');
+    }
   } finally {
     await server.stop();
   }
 });
+
+/** Asks the agent of the README by the key that the README put beside its program, and reads the answer. */
+async function theAgentAnswers(server, events) {
+  const [, key] = /^MEET_AI_KEY=(\S+)$/m.exec(await readFile(join(server.home, 'scout/.env'), 'utf8'));
+  const asked = await server.command(['send-message', 'standup', 'Ann', '@scout, can you take this?', '--human'], { key });
+  assert.equal(asked.code, 0, asked.stderr);
+  await events.waitFor(/"event":"exec"/);
+  const { stdout } = await server.command(['poll', 'standup', '--json'], { key });
+  const messages = stdout.trim().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual(messages.slice(-2).map(({ sender, content }) => [sender, content]), [['Ann', '@scout, can you take this?'], ['scout', 'On it.']]);
+}
 
 test('the README’s WebSocket example is understood by the server', async () => {
   const [example] = blocks(await readFile(join(root, 'README.md'), 'utf8'), 'js');
@@ -45,8 +67,10 @@ test('the README’s WebSocket example is understood by the server', async () =>
     const key = await server.newKey();
     const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
     const ends = "\nsocket.addEventListener('message', ({ data }) => data.includes('\"ack\"') && socket.close());";
-    const program = `const [room, key] = ${JSON.stringify([room.id, key])};\n${example}${ends}`;
-    await run('node', ['--experimental-websocket', '--no-warnings', '--input-type=module', '-e', program.replaceAll('127.0.0.1:3000', new URL(server.url).host)], {
+    const program = (example + ends).replaceAll('127.0.0.1:3000', new URL(server.url).host);
+    // The README asks for a Node.js that has WebSocket; the tests run on one that has it on demand, too.
+    await run('node', ['--experimental-websocket', '--no-warnings', '--input-type=module', '-e', program], {
+      env: { PATH: process.env.PATH, room: room.id, MEET_AI_KEY: key },
       timeout: PATIENCE,
     });
     const [message] = await server.call('GET', `/api/rooms/${room.id}/messages`, { key });

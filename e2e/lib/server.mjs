@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,14 +12,8 @@ export const binary = process.env.MEET_AI_BIN ?? join(process.env.CARGO_TARGET_D
 // How long anything may take before it counts as hung; never a measure of speed.
 export const PATIENCE = 30_000;
 
-/** A port that is free now. */
-export async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
+// Between the end of a server and its next start, any program on the machine may be given its port for a moment.
+const TRIES = 100;
 
 /** A folder that is removed when the story ends. */
 export async function temporaryFolder() {
@@ -44,8 +37,6 @@ export class Server {
     if (!existsSync(binary)) throw new Error(`there is no ${binary}: cargo build --profile ci`);
     const server = new Server();
     server.#folder = await temporaryFolder();
-    server.port = await freePort();
-    server.url = `http://127.0.0.1:${server.port}`;
     server.#environment = environment;
     await server.#spawn();
     return server;
@@ -77,7 +68,17 @@ export class Server {
   }
 
   async #spawn() {
-    const args = ['--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDirectory];
+    for (let left = TRIES; ; left -= 1) {
+      try {
+        return await this.#trySpawning();
+      } catch (error) {
+        if (left === 0 || !error.message.includes('is taken')) throw error;
+      }
+    }
+  }
+
+  async #trySpawning() {
+    const args = ['--listen', `127.0.0.1:${this.port ?? 0}`, '--data-dir', this.dataDirectory];
     const env = cleanEnvironment(this.home, this.#environment);
     const child = spawn(binary, args, { cwd: this.home, env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
@@ -85,10 +86,12 @@ export class Server {
     this.#output.take(child.stdout, child.stderr);
     const ended = new Promise((_, reject) => {
       child.once('error', reject);
-      child.once('exit', (code, signal) => reject(new Error(`the server ended (${signal ?? code}):\n${this.log}`)));
+      child.once('close', (code, signal) => reject(new Error(`the server ended (${signal ?? code}):\n${this.log.slice(before)}`)));
     });
     ended.catch(() => {});
-    await Promise.race([this.#output.waitFor(new RegExp(`listening on 127\\.0\\.0\\.1:${this.port}\\b`), before), ended]);
+    const [, port] = await Promise.race([this.#output.waitFor(/listening on 127\.0\.0\.1:(\d+)\b/, before), ended]);
+    this.port = Number(port);
+    this.url = `http://127.0.0.1:${port}`;
     const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(PATIENCE) });
     if (!ready.ok) throw new Error(`not ready: ${ready.status}\n${this.log}`);
   }
@@ -175,7 +178,7 @@ export class Server {
 }
 
 /** Gathers the text of streams, and tells when a pattern stands in it. */
-function gathers(...streams) {
+export function gathers(...streams) {
   const watchers = new Set();
   const gathered = {
     text: '',

@@ -1,11 +1,14 @@
 //! The application: what every operation needs, put together once for the binary and for tests.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use meet_api::TenantId;
 use meet_store::{Appended, Appender, Founding, OpenError, Store, TenantKind};
 use secrecy::SecretString;
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{
+    sync::{Mutex, MutexGuard, Notify},
+    task::AbortHandle,
+};
 
 use crate::{
     auth::Remembered,
@@ -13,16 +16,11 @@ use crate::{
     config::{Config, Hosts, PublicUrl},
     error::Error,
     hub::{Address, Hub, Publication},
-    limits::{Slots, Windows},
+    limits::{Bodies, Slots, Windows},
     sweep::Sweeper,
     tasks::Tasks,
     welcome,
 };
-
-/// How long the purger rests when nothing was marked.
-const PURGE_EVERY: Duration = Duration::from_mins(1);
-/// How long it rests between two slices, so that messages come first.
-const PURGE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The application; a clone is the same one.
 #[derive(Clone)]
@@ -44,8 +42,10 @@ struct Runtime {
     remembered: Remembered,
     purge: Notify,
     sweeper: Sweeper,
+    lobby: Mutex<()>,
     site: Site,
     max_sockets: usize,
+    max_connections: usize,
     appending: AbortHandle,
 }
 
@@ -78,6 +78,10 @@ pub struct Limits {
     pub windows: Windows,
     /// What stays open.
     pub slots: Slots,
+    /// The connections below it, and those of plain requests.
+    pub lines: Slots,
+    /// What is still coming in.
+    pub bodies: Bodies,
 }
 
 /// An application that is ready to serve.
@@ -117,7 +121,7 @@ impl App {
         let app = Self::open_beside(config, clock, bound).await?;
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
-        app.tasks().spawn_until_stop(app.clone().purge());
+        app.tasks().spawn_until_stop(app.clone().keep_purging());
         app.tasks().spawn_until_stop(app.clone().keep_sweeping());
         Ok(Started { app, first })
     }
@@ -131,7 +135,8 @@ impl App {
         let site = Site::new(&config, bound);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
-        let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(clock.now()));
+        let max_connections = config.limits.max_connections(descriptors);
+        let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(&clock));
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
         let appending = tasks.run(append).abort_handle();
@@ -143,8 +148,10 @@ impl App {
                 remembered: Remembered::default(),
                 purge: Notify::new(),
                 sweeper,
+                lobby: Mutex::default(),
                 site,
                 max_sockets,
+                max_connections,
                 appending,
             },
             store,
@@ -200,6 +207,11 @@ impl App {
         self.0.runtime.max_sockets
     }
 
+    /// How many connections the whole server takes.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.0.runtime.max_connections
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.0.store
@@ -208,6 +220,20 @@ impl App {
     /// The one way for a message into the database.
     pub(crate) fn appender(&self) -> &Appender {
         &self.0.appender
+    }
+
+    /// Whether the appender's task runs.
+    pub(crate) fn is_appending(&self) -> bool {
+        !self.0.runtime.appending.is_finished()
+    }
+
+    /// Ends the appender's task, as a panic in it would.
+    #[cfg(test)]
+    pub(crate) async fn stop_appending(&self) {
+        self.0.runtime.appending.abort();
+        while self.is_appending() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Who listens to what.
@@ -245,6 +271,12 @@ impl App {
         self.store().close().await;
     }
 
+    /// Held by whoever looks at a room in the store and tells the lobby what was there, until it is told: what one saw
+    /// must not be told after what another has seen later.
+    pub(crate) async fn lobby_turn(&self) -> MutexGuard<'_, ()> {
+        self.0.runtime.lobby.lock().await
+    }
+
     /// What remembers which ends were noticed.
     pub(crate) fn sweeper(&self) -> &Sweeper {
         &self.0.runtime.sweeper
@@ -255,24 +287,9 @@ impl App {
         self.0.runtime.purge.notify_one();
     }
 
-    /// Deletes what was marked, in slices.
-    async fn purge(self) {
-        loop {
-            match self.purge_once().await {
-                Ok(true) => tokio::time::sleep(PURGE_PAUSE).await,
-                Ok(false) => {
-                    let _ = tokio::time::timeout(PURGE_EVERY, self.0.runtime.purge.notified()).await;
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "purging goes on later");
-                    tokio::time::sleep(PURGE_EVERY).await;
-                }
-            }
-        }
-    }
-
-    async fn purge_once(&self) -> Result<bool, Error> {
-        Ok(self.store().purge_slice(self.clock().now()).await?)
+    /// Resolves when something was marked.
+    pub(crate) async fn marked(&self) {
+        self.0.runtime.purge.notified().await;
     }
 }
 

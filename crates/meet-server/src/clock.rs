@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -97,11 +97,131 @@ impl Clock {
     }
 }
 
+/// How far the two clocks may drift apart between two looks before the wall clock is said to have jumped. Time servers
+/// slew by milliseconds; whoever sets a clock by hand for less than this may.
+const JUMP: Duration = Duration::from_mins(1);
+/// How long the wall clock must have gone evenly after a jump before it is believed: long enough for a time server or an
+/// operator to take back what was a mistake.
+const PROBATION: Duration = Duration::from_hours(1);
+
+/// The wall time for ending things: after a jump of the wall clock it goes on as it went before, until the clock has
+/// gone evenly for an hour. It is never ahead of the wall clock.
+pub(crate) struct Steady(Mutex<Course>);
+
+struct Course {
+    wall: Timestamp,
+    monotonic: Duration,
+    doubt: Option<Doubt>,
+}
+
+/// The wall clock has jumped and is not believed yet.
+struct Doubt {
+    /// The time as it would be without the jump, at the last look.
+    believed: Timestamp,
+    until: Duration,
+}
+
+impl Steady {
+    pub(crate) fn new(clock: &Clock) -> Self {
+        Self(Mutex::new(Course { wall: clock.now(), monotonic: clock.monotonic(), doubt: None }))
+    }
+
+    /// Looks at both clocks, and tells the time that may end things.
+    pub(crate) fn now(&self, clock: &Clock) -> Timestamp {
+        let mut course = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        course.look(clock.now(), clock.monotonic())
+    }
+}
+
+impl Course {
+    fn look(&mut self, wall: Timestamp, monotonic: Duration) -> Timestamp {
+        let passed = monotonic.saturating_sub(self.monotonic);
+        let expected = self.wall.plus(passed);
+        let jump = wall.millis().saturating_sub(expected.millis());
+        let believed = self.doubt.as_ref().map_or(self.wall, |doubt| doubt.believed).plus(passed);
+        if u128::from(jump.unsigned_abs()) > JUMP.as_millis() {
+            tracing::warn!(
+                clock.jump_seconds = jump / 1000,
+                "the wall clock jumped; for an hour, what ends by time ends by the time as it was before"
+            );
+            self.doubt = Some(Doubt { believed, until: monotonic + PROBATION });
+        } else if self.doubt.as_ref().is_some_and(|doubt| monotonic < doubt.until) {
+            self.doubt = self.doubt.take().map(|doubt| Doubt { believed, ..doubt });
+        } else {
+            self.doubt = None;
+        }
+        (self.wall, self.monotonic) = (wall, monotonic);
+        self.doubt.as_ref().map_or(wall, |doubt| doubt.believed.min(wall))
+    }
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Source::System { .. } => "Clock::system",
             Source::Manual(_) => "Clock::manual",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn start() -> (Clock, Steady) {
+        let clock = Clock::manual("2026-02-07T12:00:00.000Z".parse().unwrap());
+        let steady = Steady::new(&clock);
+        (clock, steady)
+    }
+
+    fn millis(duration: Duration) -> i64 {
+        i64::try_from(duration.as_millis()).unwrap()
+    }
+
+    #[test]
+    fn time_that_passes_on_both_clocks_is_believed_however_much() {
+        let (clock, steady) = start();
+        clock.advance(1000 * HOUR);
+        assert_eq!(steady.now(&clock), clock.now());
+        clock.jump(-50_000);
+        assert_eq!(steady.now(&clock), clock.now(), "and so is what a time server corrects");
+    }
+
+    #[test]
+    fn a_jump_ahead_is_believed_after_an_hour_of_even_time() {
+        let (clock, steady) = start();
+        let before = clock.now();
+        clock.jump(millis(3 * HOUR));
+        assert_eq!(steady.now(&clock), before);
+        for minute in 1..60 {
+            clock.advance(Duration::from_mins(1));
+            assert_eq!(steady.now(&clock), before.plus(Duration::from_mins(minute)), "time goes on meanwhile");
+        }
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(steady.now(&clock), clock.now());
+    }
+
+    #[test]
+    fn a_jump_that_is_taken_back_leaves_no_trace_and_begins_the_hour_anew() {
+        let (clock, steady) = start();
+        for ahead in [3, -3, 5, -5] {
+            clock.jump(ahead * millis(HOUR));
+            clock.advance(HOUR / 2);
+            steady.now(&clock);
+        }
+        assert_eq!(steady.now(&clock), clock.now());
+        clock.jump(millis(HOUR));
+        assert_eq!(steady.now(&clock), clock.now().minus(HOUR), "the next one is doubted again");
+    }
+
+    #[test]
+    fn a_jump_back_makes_nothing_end_early() {
+        let (clock, steady) = start();
+        clock.jump(-millis(3 * HOUR));
+        assert_eq!(steady.now(&clock), clock.now());
+        clock.jump(millis(3 * HOUR));
+        assert_eq!(steady.now(&clock), clock.now());
     }
 }

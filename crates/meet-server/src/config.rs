@@ -13,7 +13,7 @@ mod settings;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -72,7 +72,7 @@ pub enum Signup {
 pub struct Metrics {
     /// A listener of their own.
     pub listen: Option<SocketAddr>,
-    /// The bearer token that opens `/metrics` on the main listener.
+    /// The bearer token that opens `/metrics` on the main listener, and on one of their own beyond this machine.
     pub token: Option<SecretString>,
 }
 
@@ -103,6 +103,10 @@ pub struct Limits {
     pub sockets_per_ip: usize,
     /// Sockets, streams and waiters of the whole server; `None` for the descriptor limit less 256.
     pub sockets: Option<usize>,
+    /// Open connections of one address that is no trusted proxy; `None` for `sockets_per_ip` and as many again.
+    pub connections_per_ip: Option<usize>,
+    /// Open connections of the whole server; `None` for the descriptor limit less 128.
+    pub connections: Option<usize>,
     /// Whether the limits per key bind the operator's own tenant too.
     pub operator: bool,
 }
@@ -119,9 +123,26 @@ impl Limits {
         match self.sockets {
             Some(0) => None,
             Some(most) => Some(most),
-            None => Some(usize::try_from(descriptors.saturating_sub(256)).unwrap_or(usize::MAX)),
+            None => Some(less(descriptors, 256)),
         }
     }
+
+    /// How many connections the whole server takes when the process may open `descriptors` files. The rest is for the
+    /// database, the log and the files, so even a lifted limit ends there.
+    pub fn max_connections(&self, descriptors: u64) -> usize {
+        let most = less(descriptors, 128);
+        self.connections.filter(|&connections| connections > 0).map_or(most, |connections| connections.min(most))
+    }
+
+    /// How many connections one address may hold; 0 for any number.
+    pub fn max_connections_per_ip(&self) -> usize {
+        self.connections_per_ip.unwrap_or_else(|| self.sockets_per_ip.saturating_mul(2))
+    }
+}
+
+/// What is left of the descriptors; never 0, which would be no limit.
+fn less(descriptors: u64, kept: u64) -> usize {
+    usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX).max(1)
 }
 
 impl Default for Config {
@@ -159,6 +180,8 @@ impl Default for Limits {
             sockets_per_tenant: 2000,
             sockets_per_ip: 500,
             sockets: None,
+            connections_per_ip: None,
+            connections: None,
             operator: false,
         }
     }
@@ -242,6 +265,13 @@ impl Config {
         let invalid = |setting: &str, problem: &str| {
             Err(ConfigError::Invalid { setting: setting.to_owned(), problem: problem.to_owned() })
         };
+        let shows_metrics_to_others = self.metrics.listen.is_some_and(|address| !address.ip().is_loopback());
+        if shows_metrics_to_others && self.metrics.token.is_none() {
+            return invalid(
+                "MEET_AI_METRICS__LISTEN",
+                "is reachable from other machines: set MEET_AI_METRICS__TOKEN too, or listen on 127.0.0.1",
+            );
+        }
         match (self.trusted_proxies.is_empty(), &self.client_ip_header) {
             (true, Some(_)) => invalid(
                 "MEET_AI_CLIENT_IP_HEADER",
@@ -253,6 +283,11 @@ impl Config {
             ),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the word of this address about its clients is taken.
+    pub fn is_trusted_proxy(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip.to_canonical()))
     }
 
     /// Whether strangers may make keys: as set, else only where nobody but this machine gets in.

@@ -2,7 +2,8 @@
 //! publications out, and the HTTP, socket and stream shells that call them.
 //!
 //! ```text
-//! http, gateway            shells: extract, call one operation, answer (http mounts what gateway serves)
+//! router                   all routes, with what stands around them, and their OpenAPI document
+//! http, gateway            shells: extract, call one operation, answer; neither knows of the other
 //!    └─ keys rooms messages people      operations: `impl App` blocks, no axum, no SQL
 //!          ├─ meet_store   the truth
 //!          └─ hub          who listens to what, here and now
@@ -25,10 +26,12 @@ mod http;
 pub mod hub;
 mod keys;
 pub mod limits;
+mod line;
 pub mod mention;
 pub mod messages;
 pub mod people;
 pub mod rooms;
+mod router;
 mod secret;
 mod serve;
 mod sweep;
@@ -41,6 +44,6 @@ pub use app::{App, FirstStart, StartError, Started};
 pub use clock::Clock;
 pub use config::Config;
 pub use error::Error;
-pub use http::openapi_json;
 pub use meet_store::Hold;
+pub use router::openapi_json;
 pub use serve::{ServeError, serve};

@@ -58,9 +58,10 @@ impl App {
             Ok(counted) => counted,
             Err(refusal) => return self.replay_or(refusal, member, room, &speaker, idempotency.as_ref()).await,
         };
+        let window = counted.map(|counted| counted.window);
         let sent = match self.refuse_when_disk_is_full() {
             Err(refusal) => self.replay_or(refusal, member, room, &speaker, idempotency.as_ref()).await,
-            Ok(()) => self.append(member, room, speaker, (content, reply_to), idempotency, counted.map(|counted| counted.window)).await,
+            Ok(()) => self.append(member, room, speaker, (content, reply_to), idempotency, window).await,
         };
         if sent.as_ref().is_ok_and(|sent| sent.window.is_some()) {
             return sent;

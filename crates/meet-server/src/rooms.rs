@@ -282,14 +282,15 @@ impl App {
         if !self.store().delete_room(tenant, id, self.clock().now()).await? {
             return Err(Error::RoomNotFound);
         }
-        self.close_room(tenant, id);
+        self.close_room(tenant, id).await;
         self.wake_purger();
         Ok(())
     }
 
     /// Ends every connection to a room that is gone and tells the lobby.
-    pub(crate) fn close_room(&self, tenant: TenantId, id: RoomId) {
+    pub(crate) async fn close_room(&self, tenant: TenantId, id: RoomId) {
         self.hub().close_channel(Address::chat(tenant, id), CloseReason::RoomGone, false);
+        let _turn = self.lobby_turn().await;
         self.publish_lobby(tenant, LobbyEvent::RoomDeleted { id });
     }
 
@@ -302,6 +303,7 @@ impl App {
         loop {
             for (tenant, id) in self.hub().changed_rooms().await {
                 let now = self.clock().now();
+                let _turn = self.lobby_turn().await;
                 match self.store().room(tenant, id).await {
                     Ok(Some(stored)) if stored.room.expires_at.is_none_or(|end| end > now) => {
                         let room = self.with_online(tenant, stored.room);

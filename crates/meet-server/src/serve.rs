@@ -3,14 +3,14 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use axum::{Router, extract::ConnectInfo, middleware};
+use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-use crate::{app::App, edge, http, hub::CloseReason, telemetry, web};
+use crate::{app::App, hub::CloseReason, line::Line, router, telemetry};
 
 /// How long the first byte and all headers of a request may take.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,23 +46,11 @@ pub enum ServeError {
 pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     telemetry::install();
     app.tasks().spawn_until_stop(telemetry::keep_up());
-    serve_metrics(&app).await?;
     let connections = TaskTracker::new();
-    let router = router(app.clone());
-    tokio::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(connection(app.clone(), router.clone(), stream, peer));
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            },
-        }
+    serve_metrics(&app, &connections).await?;
+    tokio::select! {
+        () = shutdown => {}
+        () = accept(&app, &listener, router::router(app.clone()), &connections) => {}
     }
     drop(listener);
     app.tasks().stop();
@@ -79,25 +67,28 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output
     Ok(())
 }
 
-/// Everything that is served, with what stands around it.
-fn router(app: App) -> Router {
-    http::routes()
-        .merge(web::routes())
-        .fallback(http::not_found)
-        .method_not_allowed_fallback(http::method_not_allowed)
-        .layer(middleware::from_fn(edge::count_requests))
-        .layer(middleware::from_fn_with_state(app.clone(), edge::finish_changes))
-        .layer(edge::cross_origin(&app))
-        .layer(middleware::from_fn_with_state(app.clone(), edge::check_host))
-        .layer(middleware::from_fn(edge::secure_headers))
-        .with_state(app)
+/// Takes connections in for as long as it is waited for.
+async fn accept(app: &App, listener: &TcpListener, router: Router, connections: &TaskTracker) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Some(line) = Line::admit(app, stream, peer.ip()) {
+                    connections.spawn(connection(app.clone(), router.clone(), line, peer));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
 }
 
 /// Serves one connection, and lets its current request finish when the process stops.
-async fn connection(app: App, router: Router, stream: TcpStream, peer: SocketAddr) {
-    let socket = socket2::SockRef::from(&stream);
+async fn connection(app: App, router: Router, line: Line, peer: SocketAddr) {
+    let socket = socket2::SockRef::from(line.stream());
     // What the system refuses here only costs comfort.
-    let _ = (stream.set_nodelay(true), socket.set_send_buffer_size(SEND_BUFFER));
+    let _ = (line.stream().set_nodelay(true), socket.set_send_buffer_size(SEND_BUFFER));
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(WRITE_PATIENCE));
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -112,7 +103,7 @@ async fn connection(app: App, router: Router, stream: TcpStream, peer: SocketAdd
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(line), service)
         .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
@@ -125,17 +116,11 @@ async fn connection(app: App, router: Router, stream: TcpStream, peer: SocketAdd
 }
 
 /// Shows the metrics on an address of their own, when one is configured.
-async fn serve_metrics(app: &App) -> Result<(), ServeError> {
+async fn serve_metrics(app: &App, connections: &TaskTracker) -> Result<(), ServeError> {
     let Some(address) = app.config().metrics.listen else { return Ok(()) };
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Metrics { address, source })?;
-    let shown = app.clone();
-    let router = Router::new()
-        .route("/metrics", axum::routing::get(move || async move { telemetry::render(&shown) }))
-        .fallback(http::not_found);
-    app.tasks().spawn_until_stop(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the metrics are no longer shown");
-        }
-    });
+    let (accepting, connections) = (app.clone(), connections.clone());
+    let router = router::metrics(app.clone(), address.ip());
+    app.tasks().spawn_until_stop(async move { accept(&accepting, &listener, router, &connections).await });
     Ok(())
 }

@@ -1,12 +1,16 @@
-//! Ending what time ends: connections whose session or room is past its time. What somebody ends is ended there and
-//! then, by whoever ends it.
+//! Ending what time ends: connections whose session or room is past its time, and rows that nothing needs any more.
+//! What somebody ends is ended there and then, by whoever ends it.
 
 use std::{collections::HashSet, time::Duration};
 
 use meet_api::{RoomId, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::{app::App, error::Error};
+use crate::{
+    app::App,
+    clock::{Clock, Steady},
+    error::Error,
+};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(5);
@@ -14,9 +18,16 @@ const EVERY: Duration = Duration::from_secs(5);
 const OVERLAP: Duration = Duration::from_mins(1);
 /// How many rooms are asked for at a time.
 const PAGE: u32 = 500;
+/// How long the purger rests when nothing was marked.
+const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// How long it rests between two slices, so that messages come first.
+const PURGE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What was noticed by the last look.
-pub(crate) struct Sweeper(Mutex<Noticed>);
+pub(crate) struct Sweeper {
+    noticed: Mutex<Noticed>,
+    steady: Steady,
+}
 
 struct Noticed {
     until: Timestamp,
@@ -24,20 +35,22 @@ struct Noticed {
 }
 
 impl Sweeper {
-    /// Begins at `now`: nobody is connected yet who would have to be told of an earlier end.
-    pub(crate) fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Noticed { until: now, rooms: HashSet::new() }))
+    /// Begins now: nobody is connected yet who would have to be told of an earlier end.
+    pub(crate) fn new(clock: &Clock) -> Self {
+        let noticed = Noticed { until: clock.now(), rooms: HashSet::new() };
+        Self { noticed: Mutex::new(noticed), steady: Steady::new(clock) }
     }
 }
 
 impl App {
-    /// Ends the connections of sessions and rooms whose time is over, and tells the lobbies of the rooms, once.
+    /// Ends the connections of sessions and rooms whose time is over, and tells the lobbies of the rooms, once. A jump
+    /// of the wall clock ends nothing until it has proved to be no mistake.
     ///
     /// # Errors
     /// [`Error::Store`]; the next look then covers this one's time too.
     pub async fn sweep(&self) -> Result<(), Error> {
-        let mut noticed = self.sweeper().0.lock().await;
-        let now = self.clock().now();
+        let mut noticed = self.sweeper().noticed.lock().await;
+        let now = self.sweeper().steady.now(self.clock());
         self.hub().end_expired(now);
         let from = noticed.until.min(now).minus(OVERLAP);
         let (mut rooms, mut after) = (HashSet::new(), None);
@@ -45,7 +58,7 @@ impl App {
             let page = self.store().expired_rooms(from, now, after, PAGE).await?;
             for (tenant, room) in &page {
                 if rooms.insert(*room) && !noticed.rooms.contains(room) {
-                    self.close_room(*tenant, *room);
+                    self.close_room(*tenant, *room).await;
                 }
             }
             after = page.last().map(|(_, room)| *room);
@@ -63,6 +76,31 @@ impl App {
             tokio::time::sleep(EVERY).await;
             if let Err(error) = self.sweep().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "what time ends is ended later");
+            }
+        }
+    }
+
+    /// Removes a slice of what was deleted or is past its time; `true` when there may be more. As with [`App::sweep`],
+    /// a jump of the wall clock makes nothing past its time.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn purge(&self) -> Result<bool, Error> {
+        Ok(self.store().purge_slice(self.sweeper().steady.now(self.clock())).await?)
+    }
+
+    /// Purges in slices, at once when something was marked.
+    pub(crate) async fn keep_purging(self) {
+        loop {
+            match self.purge().await {
+                Ok(true) => tokio::time::sleep(PURGE_PAUSE).await,
+                Ok(false) => {
+                    let _ = tokio::time::timeout(PURGE_EVERY, self.marked()).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "purging goes on later");
+                    tokio::time::sleep(PURGE_EVERY).await;
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::{app::App, http};
+use crate::{app::App, edge};
 
 /// The build of `web/`; empty when it was not built.
 #[derive(RustEmbed)]
@@ -41,7 +41,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/key", get(page))
         .route("/docs", get(page))
         .route("/r/{id}", get(page))
-        .route("/{file}", get(file).fallback(http::not_found))
+        .route("/{file}", get(file).fallback(edge::not_found))
         .route("/assets/{file}", get(asset))
 }
 
@@ -87,7 +87,7 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
 /// An embedded file, in the smallest form that the browser takes, or nothing when it has it already.
 async fn embedded(path: &str, headers: &HeaderMap, cache: &'static str) -> Response {
     let is_hidden = path == "index.html" || matches!(path.rsplit('.').next(), Some("br" | "gz"));
-    let Some(plain) = Assets::get(path).filter(|_| !is_hidden) else { return http::not_found().await };
+    let Some(plain) = Assets::get(path).filter(|_| !is_hidden) else { return edge::not_found().await };
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (encoding, file) = smallest(path, accepted).map_or((None, plain), |(name, file)| (Some(name), file));
     let etag = etag(&file);

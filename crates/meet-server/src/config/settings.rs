@@ -68,6 +68,8 @@ settings! {
     "limits.sockets_per_tenant" => limits.sockets_per_tenant,
     "limits.sockets_per_ip" => limits.sockets_per_ip,
     "limits.sockets" => limits.sockets,
+    "limits.connections_per_ip" => limits.connections_per_ip,
+    "limits.connections" => limits.connections,
     "limits.operator" => limits.operator,
 }
 

@@ -241,4 +241,37 @@ fn what_the_machine_decides_is_told_from_what_was_lifted() {
     assert_eq!(limits(None, None).max_sockets(1024), Some(768));
     assert_eq!(limits(None, Some(7)).max_sockets(1024), Some(7));
     assert_eq!(limits(None, Some(0)).max_sockets(1024), None);
+    assert_eq!(limits(None, None).max_sockets(200), Some(1), "too few files are not an unlimited number");
+}
+
+#[test]
+fn connections_end_before_the_descriptors_do_whatever_is_lifted() {
+    let limits = |connections| Limits { connections, ..Limits::default() };
+    assert_eq!(limits(None).max_connections(1024), 896);
+    assert_eq!(limits(Some(0)).max_connections(1024), 896);
+    assert_eq!(limits(Some(5000)).max_connections(1024), 896);
+    assert_eq!(limits(Some(100)).max_connections(1024), 100);
+    assert_eq!(limits(None).max_connections(64), 1);
+}
+
+#[test]
+fn an_address_gets_connections_for_its_sockets_and_as_many_again() {
+    let of = |sockets_per_ip, connections_per_ip| Limits { sockets_per_ip, connections_per_ip, ..Limits::default() };
+    assert_eq!(of(500, None).max_connections_per_ip(), 1000);
+    assert_eq!(of(0, None).max_connections_per_ip(), 0, "a lifted limit lifts both");
+    assert_eq!(of(500, Some(7)).max_connections_per_ip(), 7);
+    assert_eq!(of(500, Some(0)).max_connections_per_ip(), 0);
+}
+
+#[test]
+fn metrics_beyond_this_machine_need_a_token() {
+    let sentence = problem(None, &[("MEET_AI_METRICS__LISTEN", "0.0.0.0:9100")]);
+    assert!(sentence.starts_with("MEET_AI_METRICS__LISTEN is reachable from other machines"), "{sentence}");
+    assert!(sentence.contains("MEET_AI_METRICS__TOKEN"), "{sentence}");
+    for env in [
+        vec![("MEET_AI_METRICS__LISTEN", "127.0.0.1:9100")],
+        vec![("MEET_AI_METRICS__LISTEN", "0.0.0.0:9100"), ("MEET_AI_METRICS__TOKEN", "observer")],
+    ] {
+        assert!(load(None, &env, Overrides::default()).is_ok(), "{env:?}");
+    }
 }

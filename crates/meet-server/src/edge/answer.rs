@@ -69,6 +69,11 @@ pub(crate) fn error_answer(code: ErrorCode, sentence: &str) -> Response {
     response
 }
 
+/// The answer to an address that is none.
+pub(crate) async fn not_found() -> Response {
+    error_answer(ErrorCode::NotFound, "there is nothing at this address")
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         if let Error::Store(source) = &self.error {

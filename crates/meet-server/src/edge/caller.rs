@@ -44,7 +44,7 @@ pub(crate) struct Caller(pub(crate) Option<Member>);
 
 /// A caller who showed a valid credential.
 #[derive(Debug, Clone)]
-pub(crate) struct Known(pub(crate) Member);
+pub(crate) struct Authenticated(pub(crate) Member);
 
 /// Whoever opens a WebSocket.
 #[derive(Debug, Clone)]
@@ -60,9 +60,9 @@ pub(crate) struct Lenient(pub(crate) Option<Member>);
 
 /// Whoever calls a route that takes no credential at all; one in the URL is refused here too.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Anyone;
+pub(crate) struct NoCredential;
 
-impl FromRequestParts<App> for Anyone {
+impl FromRequestParts<App> for NoCredential {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
@@ -79,7 +79,7 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-impl FromRequestParts<App> for Known {
+impl FromRequestParts<App> for Authenticated {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
@@ -138,7 +138,6 @@ async fn enter(parts: &mut Parts, app: &App, door: Door) -> Result<Option<Member
 /// The credential that counts: the header, else `?token=` where it may stand, else the cookie.
 fn presented(parts: &Parts, app: &App, door: Door) -> Result<Presented, Error> {
     let query = Query::parse(parts.uri.query());
-    let in_query = query.text("token");
     if door == Door::Plain {
         refuse_token_in_url(&query)?;
     }
@@ -146,8 +145,11 @@ fn presented(parts: &Parts, app: &App, door: Door) -> Result<Presented, Error> {
         let token = value.to_str().ok().and_then(bearer).ok_or(Error::MissingKey)?;
         return Ok(Presented::Token(token.to_owned()));
     }
-    if let Some(token) = in_query {
-        return Ok(Presented::Token(token.to_owned()));
+    match query.given("token") {
+        None => {}
+        // As with an empty header: what is there and says nothing does not let the cookie step in.
+        Some("") => return Err(Error::MissingKey),
+        Some(token) => return Ok(Presented::Token(token.to_owned())),
     }
     let jar = CookieJar::from_headers(&parts.headers);
     Ok(jar.get(&app.site().cookie).map_or(Presented::Nothing, |cookie| Presented::Cookie(cookie.value().to_owned())))
@@ -155,7 +157,7 @@ fn presented(parts: &Parts, app: &App, door: Door) -> Result<Presented, Error> {
 
 /// A URL ends up in logs and histories, so only sockets and streams, which can send no header, take a token there.
 fn refuse_token_in_url(query: &Query) -> Result<(), Error> {
-    match query.text("token") {
+    match query.given("token") {
         None => Ok(()),
         Some(_) => Err(Error::Invalid("token in the URL is for sockets only: send an Authorization header".into())),
     }
@@ -229,7 +231,7 @@ impl FromRequestParts<App> for ClientIp {
         let config = app.config();
         let given = config.client_ip_header.as_deref().map(|name| parts.headers.get_all(name));
         let given = given.into_iter().flatten().filter_map(|value| value.to_str().ok());
-        Ok(Self(client_ip(peer.ip(), given, |ip| config.trusted_proxies.iter().any(|net| net.contains(&ip)))))
+        Ok(Self(client_ip(peer.ip(), given, |ip| config.is_trusted_proxy(ip))))
     }
 }
 

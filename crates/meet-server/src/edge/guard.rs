@@ -25,7 +25,12 @@ pub(crate) async fn check_host(State(app): State<App>, request: Request, next: N
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut hosts = request.headers().get_all(header::HOST).into_iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if hosts.next().is_some() {
+        // Whatever stands in front may have looked at the other one.
+        return error_answer(ErrorCode::InvalidRequest, "the request must have one Host header");
+    }
     if app.site().hosts.accepts(host) {
         return next.run(request).await;
     }

@@ -8,11 +8,14 @@ mod body;
 mod caller;
 mod guard;
 mod query;
+mod refusals;
 
-pub(crate) use answer::{Refusal, created, error_answer, with_window};
+pub(crate) use answer::{Refusal, created, error_answer, not_found, with_window};
 pub(crate) use body::{Body, MAX_BODY};
 pub(crate) use caller::{
-    Anyone, Caller, ClientIp, Known, Lenient, Socket, StreamCaller, dead_cookie, has_foreign_origin, session_cookie,
+    Authenticated, Caller, ClientIp, Lenient, NoCredential, Socket, StreamCaller, dead_cookie, has_foreign_origin,
+    session_cookie,
 };
 pub(crate) use guard::{check_host, count_requests, cross_origin, finish_changes, secure_headers};
 pub(crate) use query::{Path, Query};
+pub(crate) use refusals::{InRoom, TakesPlace, document_refusals};

@@ -29,9 +29,14 @@ impl Query {
         Self(parameters)
     }
 
+    /// A parameter's text, when it is there.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A parameter's text, when it is there and not empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.given(name).filter(|text| !text.is_empty())
     }
 
     /// A parameter's text of at most 255 characters without NUL.

@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     auth::{Member, Who},
-    edge::{ClientIp, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, error_answer},
+    edge::{ClientIp, InRoom, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, TakesPlace, error_answer},
     error::Error,
     hub::{Address, Encoding, Standing},
     limits::{Slot, SlotCaps},
@@ -59,9 +59,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
     ),
     responses(
-        (status = 101, description = "The socket is open."), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-        (status = 410, body = ErrorBody), (status = 426, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 101, description = "The socket is open."), Socket, InRoom, TakesPlace,
+        (status = 409, description = "A guest has the name that the key gives.", body = ErrorBody),
+        (status = 426, body = ErrorBody),
     )
 )]
 async fn room_socket(
@@ -104,9 +104,9 @@ async fn room_socket(
         ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream"), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-        (status = 410, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 200, description = "The open stream.", body = String, content_type = "text/event-stream"),
+        StreamCaller, InRoom, TakesPlace,
+        (status = 409, description = "A guest has the name that the key gives.", body = ErrorBody),
     )
 )]
 async fn room_events(
@@ -137,8 +137,8 @@ async fn room_events(
     get, path = "/api/lobby/events", operation_id = "lobby-events", tag = "Streams",
     security(("bearer" = []), ("token" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream"), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 200, description = "The open stream.", body = String, content_type = "text/event-stream"),
+        StreamCaller, TakesPlace,
     )
 )]
 async fn lobby_events(

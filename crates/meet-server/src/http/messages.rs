@@ -13,7 +13,7 @@ use meet_api::{ErrorBody, Message, MessageId, RoomId, request::SendMessage, text
 use crate::{
     app::App,
     auth::Member,
-    edge::{Body, Caller, ClientIp, Known, Path, Query, Refusal, created, with_window},
+    edge::{Authenticated, Body, Caller, ClientIp, InRoom, Path, Query, Refusal, TakesPlace, created, with_window},
     error::Error,
     history::{Filter, From, HistoryPage, HistoryQuery, MAX_WAIT},
     rooms::RoomAccess,
@@ -37,12 +37,12 @@ use super::page;
         ("epoch" = Option<String>, Query, description = "The epoch that the cursor belongs to."),
     ),
     responses(
-        (status = 200, body = [Message], headers(
+        (status = 200, description = "The messages, ascending; none when `wait` was in vain.", body = [Message], headers(
             ("X-Head-Seq" = u64, description = "The room's newest message."),
             ("X-Epoch" = String, description = "The room's epoch."),
             ("Link" = String, description = "The next and the previous page."),
         )),
-        (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+        Caller, InRoom, TakesPlace,
     )
 )]
 pub(super) async fn list_messages(
@@ -121,15 +121,16 @@ fn history_answer(id: RoomId, query: &Query, limit: u32, found: HistoryPage) -> 
     ),
     request_body = SendMessage, security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = Message), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
-        (status = 410, body = ErrorBody), (status = 413, body = ErrorBody), (status = 429, body = ErrorBody),
-        (status = 507, body = ErrorBody),
+        (status = 201, description = "The message as it is stored.", body = Message),
+        Authenticated, InRoom, Body<SendMessage>,
+        (status = 403, description = "The room is read-only for the caller, or the sender is not its own to name.", body = ErrorBody),
+        (status = 409, description = "The room is full, a guest has the sender's name, or the key was used for another message.", body = ErrorBody),
+        (status = 429, description = "Too many messages in a minute; `Retry-After` says when to come back.", body = ErrorBody),
     )
 )]
 pub(super) async fn send_message(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<RoomId>,
     headers: HeaderMap,
     Body(body): Body<SendMessage>,
@@ -157,7 +158,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<ClientId>, Error> {
         ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
         ("before_seq" = Option<u64>, Query, description = "Only messages before this `seq`."),
     ),
-    responses((status = 200, body = [Message]), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody))
+    responses((status = 200, description = "What was found, newest first.", body = [Message]), Caller, InRoom)
 )]
 pub(super) async fn search_messages(
     State(app): State<App>,

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use meet_api::{ErrorBody, ErrorCode};
@@ -19,20 +19,26 @@ use crate::{
 /// Whether the process lives.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "healthz", tag = "Operations",
-    responses((status = 200, body = String, content_type = "text/plain"))
+    responses((status = 200, description = "It lives.", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server can serve: its database answers and it is not stopping.
+/// Whether the server can serve: its database answers, messages are taken, and it is not stopping.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Operations",
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorBody))
+    responses(
+        (status = 200, description = "It can serve.", body = String, content_type = "text/plain"),
+        (status = 503, description = "It stops, or its database does not answer, or it can store no messages.", body = ErrorBody),
+    )
 )]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Refusal> {
     if app.tasks().is_stopping() {
         return Err(Error::Unavailable("the server is stopping").into());
+    }
+    if !app.is_appending() {
+        return Err(Error::Unavailable("the server can store no messages any more").into());
     }
     app.store().ping().await.map_err(Error::from)?;
     Ok("ready\n")
@@ -42,11 +48,12 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Refus
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(("bearer" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/plain"), (status = 401, body = ErrorBody),
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+        (status = 401, description = "This is not the token.", body = ErrorBody),
         (status = 404, description = "No metrics here.", body = ErrorBody),
     )
 )]
-pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     let Some(token) = &app.config().metrics.token else {
         return error_answer(ErrorCode::NotFound, "there is nothing at this address");
     };
@@ -59,11 +66,21 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     }
 }
 
-/// This document.
-#[utoipa::path(
-    get, path = "/openapi.json", operation_id = "openapi", tag = "Operations",
-    responses((status = 200, body = Object, content_type = "application/json"))
-)]
-pub(super) async fn openapi() -> Response {
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], super::openapi_json()).into_response()
+#[cfg(test)]
+mod tests {
+    use crate::{Clock, Config};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_can_store_no_messages_is_not_ready() {
+        let root = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: root.path().join("data"), ..Config::default() };
+        let bound = config.listen;
+        let app = App::open(config, Clock::system(), bound).await.unwrap().app;
+        assert!(readyz(State(app.clone())).await.is_ok());
+        app.stop_appending().await;
+        assert_eq!(readyz(State(app.clone())).await.into_response().status(), 503);
+        app.close().await;
+    }
 }

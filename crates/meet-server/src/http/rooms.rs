@@ -13,7 +13,7 @@ use meet_api::{
 
 use crate::{
     app::App,
-    edge::{Body, Caller, Known, Path, Query, Refusal, created, with_window},
+    edge::{Authenticated, Body, Caller, InRoom, Path, Query, Refusal, created, with_window},
 };
 
 use super::page;
@@ -25,11 +25,11 @@ use super::page;
         ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
         ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
     ),
-    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody))
+    responses((status = 200, description = "A page of rooms; `Link` names the next one.", body = [Room]), Authenticated)
 )]
 pub(super) async fn list_rooms(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     query: Query,
 ) -> Result<Response, Refusal> {
     let limit = query.limit()?;
@@ -45,7 +45,7 @@ pub(super) async fn list_rooms(
         ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
     ),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = [Room]), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody))
+    responses((status = 200, description = "A page of rooms; `Link` names the next one.", body = [Room]), Caller)
 )]
 pub(super) async fn list_public_rooms(
     State(app): State<App>,
@@ -69,13 +69,13 @@ fn room_page(path: &str, rooms: Vec<Room>, limit: u32) -> Response {
     post, path = "/api/rooms", operation_id = "create-room", tag = "Rooms", request_body = CreateRoom,
     security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = Room), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 201, description = "The new room.", body = Room), Authenticated, Body<CreateRoom>,
+        (status = 429, description = "The key has made as many rooms as it may in a day.", body = ErrorBody),
     )
 )]
 pub(super) async fn create_room(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Body(body): Body<CreateRoom>,
 ) -> Result<Response, Refusal> {
     let (room, window) = app.create_room(&member, body).await?;
@@ -86,7 +86,7 @@ pub(super) async fn create_room(
 #[utoipa::path(
     get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path)),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Room), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody))
+    responses((status = 200, description = "The room.", body = Room), Caller, InRoom)
 )]
 pub(super) async fn get_room(
     State(app): State<App>,
@@ -102,13 +102,12 @@ pub(super) async fn get_room(
     patch, path = "/api/rooms/{id}", operation_id = "update-room", tag = "Rooms", params(("id" = RoomId, Path)),
     request_body = UpdateRoom, security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Room), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+        (status = 200, description = "The room as it is now.", body = Room), Authenticated, InRoom, Body<UpdateRoom>,
     )
 )]
 pub(super) async fn update_room(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<RoomId>,
     Body(body): Body<UpdateRoom>,
 ) -> Result<Json<Room>, Refusal> {
@@ -120,14 +119,11 @@ pub(super) async fn update_room(
 #[utoipa::path(
     delete, path = "/api/rooms/{id}", operation_id = "delete-room", tag = "Rooms", params(("id" = RoomId, Path)),
     security(("bearer" = []), ("cookie" = [])),
-    responses(
-        (status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
-    )
+    responses((status = 204, description = "The room is gone for everyone."), Authenticated, InRoom)
 )]
 pub(super) async fn delete_room(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<RoomId>,
 ) -> Result<StatusCode, Refusal> {
     let room = app.room(Some(&member), id).await?.owner()?;
@@ -139,7 +135,7 @@ pub(super) async fn delete_room(
 #[utoipa::path(
     get, path = "/api/rooms/{id}/presence", operation_id = "get-presence", tag = "Rooms",
     params(("id" = RoomId, Path)), security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = RoomPresence), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody))
+    responses((status = 200, description = "Who is seen in the room.", body = RoomPresence), Caller, InRoom)
 )]
 pub(super) async fn get_presence(
     State(app): State<App>,

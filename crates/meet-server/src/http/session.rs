@@ -15,8 +15,8 @@ use secrecy::ExposeSecret;
 use crate::{
     app::App,
     edge::{
-        Anyone, Body, ClientIp, Known, Lenient, Path, Query, Refusal, created, dead_cookie, has_foreign_origin,
-        session_cookie,
+        Authenticated, Body, ClientIp, InRoom, Lenient, NoCredential, Path, Query, Refusal, created, dead_cookie,
+        has_foreign_origin, session_cookie,
     },
     error::Error,
     people,
@@ -29,13 +29,17 @@ use super::page;
     post, path = "/api/session", operation_id = "sign-in", tag = "Sessions", request_body = SignIn,
     responses(
         (status = 201, description = "Signed in; the session is in the cookie, and for callers without an Origin in `token`.", body = SessionInfo),
-        (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 409, body = ErrorBody), (status = 410, body = ErrorBody), (status = 429, body = ErrorBody),
+        NoCredential, Body<SignIn>,
+        (status = 401, description = "There is no such key.", body = ErrorBody),
+        (status = 403, description = "The request comes from the page of another server.", body = ErrorBody),
+        (status = 409, description = "Somebody has that name.", body = ErrorBody),
+        (status = 410, description = "The invite is used up, revoked or past its time, or there never was one.", body = ErrorBody),
+        (status = 429, description = "Too many tries from this address; `Retry-After` says when to come back.", body = ErrorBody),
     )
 )]
 pub(super) async fn sign_in(
     State(app): State<App>,
-    _: Anyone,
+    _: NoCredential,
     ClientIp(ip): ClientIp,
     headers: HeaderMap,
     Body(body): Body<SignIn>,
@@ -57,9 +61,9 @@ pub(super) async fn sign_in(
 #[utoipa::path(
     get, path = "/api/session", operation_id = "get-session", tag = "Sessions",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = SessionInfo), (status = 401, body = ErrorBody))
+    responses((status = 200, description = "Who the credential speaks for.", body = SessionInfo), Authenticated)
 )]
-pub(super) async fn get_session(Known(member): Known) -> Json<SessionInfo> {
+pub(super) async fn get_session(Authenticated(member): Authenticated) -> Json<SessionInfo> {
     Json(people::session_info(&member))
 }
 
@@ -67,7 +71,7 @@ pub(super) async fn get_session(Known(member): Known) -> Json<SessionInfo> {
 #[utoipa::path(
     delete, path = "/api/session", operation_id = "sign-out", tag = "Sessions",
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 204), (status = 403, body = ErrorBody))
+    responses((status = 204, description = "Signed out, and the cookie is cleared."), Lenient)
 )]
 pub(super) async fn sign_out(State(app): State<App>, Lenient(member): Lenient) -> Result<Response, Refusal> {
     if let Some(member) = member {
@@ -82,13 +86,13 @@ pub(super) async fn sign_out(State(app): State<App>, Lenient(member): Lenient) -
     post, path = "/api/rooms/{id}/invites", operation_id = "create-invite", tag = "Sessions",
     params(("id" = RoomId, Path)), request_body = CreateInvite, security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = NewInvite), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+        (status = 201, description = "The invite; its token is shown this once.", body = NewInvite),
+        Authenticated, InRoom, Body<CreateInvite>,
     )
 )]
 pub(super) async fn create_invite(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<RoomId>,
     Body(body): Body<CreateInvite>,
 ) -> Result<Response, Refusal> {
@@ -106,13 +110,13 @@ pub(super) async fn create_invite(
         ("after" = Option<InviteId>, Query, description = "The last invite of the page before."),
     ),
     responses(
-        (status = 200, body = [Invite]), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 410, body = ErrorBody),
+        (status = 200, description = "A page of invites; `Link` names the next one.", body = [Invite]),
+        Authenticated, InRoom, (status = 403, description = "Only an owner may do this.", body = ErrorBody),
     )
 )]
 pub(super) async fn list_invites(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<RoomId>,
     query: Query,
 ) -> Result<Response, Refusal> {
@@ -130,13 +134,12 @@ pub(super) async fn list_invites(
     delete, path = "/api/invites/{id}", operation_id = "revoke-invite", tag = "Sessions",
     params(("id" = InviteId, Path)), security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody),
+        (status = 204, description = "Nobody gets in by it, and whoever did is out."), Authenticated, Path<InviteId>,
     )
 )]
 pub(super) async fn revoke_invite(
     State(app): State<App>,
-    Known(member): Known,
+    Authenticated(member): Authenticated,
     Path(id): Path<InviteId>,
 ) -> Result<StatusCode, Refusal> {
     app.revoke_invite(&member, id).await?;

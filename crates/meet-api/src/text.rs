@@ -1,4 +1,4 @@
-//! The rules for text that people and programs send: lengths, forbidden characters, and when two
+//! The rules for text that people and programs send: lengths, forbidden and invisible characters, and when two
 //! names are the same name.
 //!
 //! A value of these types has passed its rules; nothing unchecked goes further into the system.
@@ -57,17 +57,72 @@ fn is_bidi_control(character: char) -> bool {
     matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Characters that show nothing by themselves (Unicode's `Default_Ignorable_Code_Point` property).
+fn is_ignorable(character: char) -> bool {
+    matches!(character,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Characters of which emoji sequences are made; a few symbols that are none do no harm.
+fn is_emoji(character: char) -> bool {
+    matches!(character,
+        '#' | '*' | '0'..='9' | '\u{00A9}' | '\u{00AE}' | '\u{203C}' | '\u{2049}' | '\u{20E3}' | '\u{2122}' | '\u{2139}'
+        | '\u{2190}'..='\u{2BFF}' | '\u{3030}' | '\u{303D}' | '\u{3297}' | '\u{3299}' | '\u{1F000}'..='\u{1FAFF}')
+}
+
+/// Scripts in which joiners shape the letters around them, as in many a Persian or Sinhala name.
+fn is_of_a_joining_script(character: char) -> bool {
+    matches!(character,
+        '\u{0600}'..='\u{08FF}' | '\u{0900}'..='\u{0DFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{18AF}')
+}
+
+/// Whether a name hides a character: one that shows nothing, and has no part in an emoji or in the shape of letters.
+fn hides_something(name: &str) -> bool {
+    let mut before = None;
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        let after = characters.peek().copied();
+        let shows = match character {
+            '\u{200D}' => {
+                let in_emoji = before.is_some_and(|c| is_emoji(c) || c == '\u{FE0F}') && after.is_some_and(is_emoji);
+                in_emoji || [before, after].into_iter().all(|c| c.is_some_and(is_of_a_joining_script))
+            }
+            '\u{200C}' => [before, after].into_iter().all(|c| c.is_some_and(is_of_a_joining_script)),
+            // A digit takes one only in a keycap.
+            '\u{FE0E}' | '\u{FE0F}' => {
+                before.is_some_and(|c| is_emoji(c) && (!c.is_ascii() || after == Some('\u{20E3}')))
+            }
+            other => !is_ignorable(other),
+        };
+        if !shows {
+            return true;
+        }
+        before = Some(character);
+    }
+    false
+}
+
+/// The most bytes by which a name of `max` characters may be spelt: a character of the composed form takes up to four
+/// in the decomposed one, and each of those up to four bytes.
+const fn longest_spelling(max: usize) -> usize {
+    max * 4 * 4
+}
+
 /// Trims a name and holds it to its rules; NFC, so that one name has one spelling in the store.
 fn name(field: &'static str, max: usize, raw: &str) -> Result<String, TextError> {
     if raw.contains('\0') {
         return Err(TextError::Forbidden { field, what: "NUL" });
     }
-    // A character is at most four bytes: longer input is refused before it is looked at.
-    if raw.len() > max * 4 * 4 {
+    // Longer input is refused before it is looked at.
+    if raw.len() > longest_spelling(max) {
         return Err(TextError::TooManyCharacters { field, max });
     }
     let name: String = raw.trim().nfc().collect();
-    if name.is_empty() {
+    // The blank of Braille is a character like any other, and nothing to see.
+    if name.chars().all(|c| c.is_whitespace() || is_ignorable(c) || c == '\u{2800}') {
         return Err(TextError::Empty { field });
     }
     if name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
@@ -75,6 +130,9 @@ fn name(field: &'static str, max: usize, raw: &str) -> Result<String, TextError>
     }
     if name.chars().any(is_bidi_control) {
         return Err(TextError::Forbidden { field, what: "characters that change the direction of text" });
+    }
+    if hides_something(&name) {
+        return Err(TextError::Forbidden { field, what: "invisible characters" });
     }
     if name.chars().count() > max {
         return Err(TextError::TooManyCharacters { field, max });
@@ -172,12 +230,14 @@ impl ClientId {
     }
 }
 
-/// Folds a text for comparing names: Unicode's canonical caseless match (Unicode Standard, D145).
+/// Folds a text for comparing names: Unicode's canonical caseless match (Unicode Standard, D145), without the characters
+/// that show nothing, so that two names are not told apart by what nobody sees.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
+    let shown: String = text.nfd().filter(|c| !is_ignorable(*c)).collect();
+    caseless::default_case_fold_str(&shown).nfc().collect()
 }
 
 /// Whether `text` folds to `folded`.
@@ -205,6 +265,39 @@ mod tests {
             assert!(UserName::parse("sender", bad).is_err(), "{bad:?}");
         }
         assert!(UserName::parse("sender", &"é".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn a_name_hides_nothing_and_shows_something() {
+        for hidden in ['\u{200B}', '\u{2060}', '\u{FEFF}', '\u{00AD}', '\u{E0041}', '\u{3164}', '\u{200D}', '\u{FE0F}']
+        {
+            for name in
+                [format!("An{hidden}n"), format!("Ann{hidden}"), format!("{hidden}"), format!("Ann {hidden}\u{2800}")]
+            {
+                assert!(UserName::parse("sender", &name).is_err(), "{name:?}");
+            }
+        }
+        for blank in ["\u{2800}", "\u{2800}\u{3000} \u{2800}", "\u{115F}\u{1160}"] {
+            assert_eq!(UserName::parse("sender", blank), Err(TextError::Empty { field: "sender" }), "{blank:?}");
+        }
+    }
+
+    #[test]
+    fn emoji_and_joined_letters_stand_in_names_and_tell_nobody_apart() {
+        for name in ["👩‍👩‍👧 team", "❤️", "🏳️‍🌈", "👩🏽‍🚀", "1️⃣", "علی‌رضا", "ශ්‍රී"]
+        {
+            assert_eq!(UserName::parse("sender", name).unwrap().as_str(), name);
+        }
+        assert_eq!(fold("علی‌رضا"), fold("علیرضا"));
+        assert_eq!(fold("❤️"), fold("❤"));
+    }
+
+    #[test]
+    fn the_longest_spelling_of_a_name_is_taken() {
+        // Four characters, decomposed, for one.
+        let spelt: String =
+            "ᾂ".repeat(MAX_NAME).chars().flat_map(|c| [c].into_iter().nfd().collect::<Vec<_>>()).collect();
+        assert_eq!(UserName::parse("sender", &spelt).unwrap().as_str(), "ᾂ".repeat(MAX_NAME));
     }
 
     #[test]

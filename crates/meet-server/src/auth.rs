@@ -204,6 +204,10 @@ impl Remembered {
         if tables.touched.len() >= MAX_REMEMBERED {
             tables.touched.retain(|_, at| now < *at + TOUCH_EVERY);
         }
+        if tables.touched.len() >= MAX_REMEMBERED {
+            // Its last use is written when there is place again; a crowd must not make every request write.
+            return false;
+        }
         tables.touched.insert(tenant, now);
         true
     }
@@ -312,5 +316,21 @@ impl App {
     /// A fresh user id.
     pub(crate) fn new_user_id(&self) -> UserId {
         UserId::from_uuid(self.clock().uuid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_last_uses_stays_bounded_whoever_calls() {
+        let remembered = Remembered::default();
+        let tenant = |n: usize| TenantId::from_uuid(Uuid::from_u128(n as u128));
+        let due = (0..2 * MAX_REMEMBERED).filter(|n| remembered.is_touch_due(tenant(*n), Duration::ZERO)).count();
+        assert_eq!((due, remembered.tables().touched.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        assert!(remembered.is_touch_due(tenant(0), TOUCH_EVERY), "and has place again after a minute");
     }
 }

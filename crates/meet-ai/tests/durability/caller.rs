@@ -2,9 +2,13 @@
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message as Frame, client::IntoClientRequest as _},
+    tungstenite::{Message as Frame, client::IntoClientRequest as _, handshake::client::generate_key},
 };
 
 use crate::server::soon;
@@ -99,11 +103,10 @@ impl Caller {
             let answer = self.get(&path).await.unwrap();
             let (head, epoch) = (answer.head_seq.unwrap(), answer.epoch.clone().unwrap());
             let Value::Array(page) = answer.expect(200) else { panic!("no page") };
-            let is_last = page.len() < 1000;
-            messages.extend(page);
-            if is_last {
+            if page.is_empty() {
                 return (messages, head, epoch);
             }
+            messages.extend(page);
         }
     }
 
@@ -123,8 +126,40 @@ impl Caller {
     }
 }
 
+/// A line with the smallest buffer, on which a room's socket is opened behind `since` and then nothing is read.
+pub(crate) struct Stuck(TcpStream);
+
+impl Stuck {
+    /// Opens it, and reads nothing but the answer's head.
+    pub(crate) async fn open(caller: &Caller, room: &str, since: u64) -> Self {
+        let address = caller.url.strip_prefix("http://").unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut line = socket.connect(address.parse().unwrap()).await.unwrap();
+        let request = format!(
+            "GET /api/rooms/{room}/ws?since={since} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+             connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: {}\r\n\r\n",
+            caller.key,
+            generate_key(),
+        );
+        line.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon("an upgrade", line.read_u8()).await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        Self(line)
+    }
+
+    /// Waits until something lies there that is not read.
+    pub(crate) async fn is_written_to(&self) {
+        soon("something to read", self.0.readable()).await.unwrap();
+    }
+}
+
 /// An open socket.
-pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     /// The next frame of JSON, or the code with which the socket was closed: none when it just broke.

@@ -15,6 +15,7 @@ mod full_disk;
 mod holding;
 mod killing;
 mod load;
+mod memory;
 mod place;
 mod server;
 mod stopping;

@@ -66,13 +66,15 @@ impl App {
     /// Replaces the member's key; the old one, its sessions, invites and connections end.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for anyone without the key itself.
+    /// [`Error::Forbidden`] for anyone without the key itself, [`Error::InvalidKey`] when somebody else has just
+    /// replaced it.
     pub async fn rotate_key(&self, member: &Member) -> Result<NewKey, Error> {
-        let tenant = member.bare_key()?.tenant;
+        let Member { tenant, generation, .. } = *member.bare_key()?;
         let key = secret::new_key(self.clock());
         let prefix = secret::shown_prefix(&key);
         let digest = secret::digest(key.expose_secret());
-        self.store().rotate_key(tenant, digest, prefix.clone(), self.clock().now()).await?.ok_or(Error::InvalidKey)?;
+        let rotated = self.store().rotate_key(tenant, generation, digest, prefix.clone(), self.clock().now()).await?;
+        rotated.ok_or(Error::InvalidKey)?;
         self.end_credential(tenant, None);
         Ok(NewKey { key: key.expose_secret().to_owned(), prefix })
     }
@@ -80,13 +82,16 @@ impl App {
     /// Deletes the member's tenant: everything ends at once, its data is purged in slices.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for anyone without the key itself.
+    /// [`Error::Forbidden`] for anyone without the key itself, [`Error::InvalidKey`] when somebody else has just
+    /// replaced it.
     pub async fn delete_key(&self, member: &Member) -> Result<(), Error> {
-        let tenant = member.bare_key()?.tenant;
+        let Member { tenant, generation, .. } = *member.bare_key()?;
         if member.operator {
             return Err(Error::Forbidden("the operator's tenant cannot be deleted; rotate its key instead"));
         }
-        self.store().delete_tenant(tenant, self.clock().now()).await?;
+        if !self.store().delete_tenant(tenant, generation, self.clock().now()).await? {
+            return Err(Error::InvalidKey);
+        }
         self.end_credential(tenant, None);
         self.hub().close_tenant(tenant, CloseReason::RoomGone);
         self.wake_purger();

@@ -7,13 +7,13 @@ use futures_util::FutureExt;
 use meet_api::{TenantId, Timestamp};
 
 use crate::{
-    Digest, NewMessage, NewRoom, NewTenant, NewUser, Store, StoreError,
+    NewMessage, NewRoom, NewTenant, NewUser, Store, StoreError,
     batch::{Entry, write_batch},
     conn::Conn,
     keys::{insert_tenant, rotate_key},
     people::insert_user,
     rooms::create_room,
-    value::params,
+    value::{Row, params},
     words::words,
 };
 
@@ -65,7 +65,8 @@ async fn is_open(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
 }
 
 async fn found(conn: &mut Conn<'_>, founding: &Founding) -> Result<Option<TenantId>, StoreError> {
-    const OPERATOR: &str = "SELECT id FROM api_keys WHERE kind = 'operator' AND deleted_at IS NULL ORDER BY id LIMIT 1";
+    const OPERATOR: &str = "SELECT id, generation FROM api_keys WHERE kind = 'operator' AND deleted_at IS NULL \
+                            ORDER BY id LIMIT 1";
     if !conn.is_sqlite() {
         // Two that begin at once would each see it empty.
         conn.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE", &[]).await?;
@@ -76,10 +77,10 @@ async fn found(conn: &mut Conn<'_>, founding: &Founding) -> Result<Option<Tenant
         return Ok(Some(founding.operator.id));
     }
     let (true, Some((digest, prefix))) = (is_open(conn).await?, &founding.operator.key) else { return Ok(None) };
-    let Some(operator) = conn.one(OPERATOR, &[], |row| row.id::<TenantId>(0)).await? else { return Ok(None) };
-    let (digest, prefix): (&Digest, &str) = (digest, prefix);
-    rotate_key(conn, &operator, digest, prefix, now).await?;
-    Ok(Some(operator))
+    let read = |row: &Row<'_>| Ok((row.id::<TenantId>(0)?, row.count(1)?));
+    let Some((operator, generation)) = conn.one(OPERATOR, &[], read).await? else { return Ok(None) };
+    let rotated = rotate_key(conn, &operator, generation, digest, prefix, now).await?;
+    Ok(rotated.map(|operator| operator.id))
 }
 
 /// Writes everything into an empty database.

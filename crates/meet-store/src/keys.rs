@@ -16,8 +16,6 @@ pub enum TenantKind {
     Operator,
     /// Made by a key that somebody asked for.
     Key,
-    /// Made for one quick room; has no key.
-    Quick,
 }
 
 impl TenantKind {
@@ -26,13 +24,12 @@ impl TenantKind {
         match self {
             Self::Operator => "operator",
             Self::Key => "key",
-            Self::Quick => "quick",
         }
     }
 
     /// Reads the word.
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Operator, Self::Key, Self::Quick].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Operator, Self::Key].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -139,29 +136,31 @@ impl Store {
     }
 
     /// Gives the tenant a new key and ends everything that was signed in or invited under the old
-    /// one. `None` when there is no such tenant, or it is one without a key.
+    /// one. `None` when there is no such tenant, or its generation has moved on: the caller's key is
+    /// one that somebody else has replaced.
     pub async fn rotate_key(
         &self,
         tenant: TenantId,
+        generation: u64,
         key: Digest,
         prefix: String,
         now: Timestamp,
     ) -> Result<Option<Tenant>, StoreError> {
-        self.write((tenant, key, prefix, now), |conn, (tenant, key, prefix, now)| {
-            rotate_key(conn, tenant, key, prefix, *now).boxed()
+        self.write((tenant, generation, key, prefix, now), |conn, (tenant, generation, key, prefix, now)| {
+            rotate_key(conn, tenant, *generation, key, prefix, *now).boxed()
         })
         .await
     }
 
     /// Ends a tenant: its key, sessions, invites and rooms are gone at once, its data is purged
-    /// later. `false` when there is no such tenant.
-    pub async fn delete_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<bool, StoreError> {
+    /// later. `false` when there is no such tenant, or its generation has moved on.
+    pub async fn delete_tenant(&self, tenant: TenantId, generation: u64, now: Timestamp) -> Result<bool, StoreError> {
         const MARK: &str = "UPDATE api_keys SET deleted_at = $2, key_hash = NULL, generation = generation + 1 \
-                            WHERE id = $1 AND deleted_at IS NULL";
+                            WHERE id = $1 AND generation = $3 AND deleted_at IS NULL";
         const ROOMS: &str = "UPDATE rooms SET deleted_at = $2 WHERE key_id = $1 AND deleted_at IS NULL";
-        self.write((tenant, now), |conn, (tenant, now)| {
+        self.write((tenant, generation, now), |conn, (tenant, generation, now)| {
             async move {
-                if conn.execute(MARK, &params![tenant, now]).await? == 0 {
+                if conn.execute(MARK, &params![tenant, now, generation]).await? == 0 {
                     return Ok(false);
                 }
                 end_access(conn, tenant).await?;
@@ -196,16 +195,17 @@ pub(crate) async fn insert_tenant(conn: &mut Conn<'_>, new: &NewTenant) -> Resul
 pub(crate) async fn rotate_key(
     conn: &mut Conn<'_>,
     tenant: &TenantId,
+    generation: u64,
     key: &Digest,
     prefix: &str,
     now: Timestamp,
 ) -> Result<Option<Tenant>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE api_keys SET key_hash = $2, prefix = $3, generation = generation + 1, last_used = $4 \
-         WHERE id = $1 AND kind <> 'quick' AND deleted_at IS NULL RETURNING ",
+         WHERE id = $1 AND generation = $5 AND deleted_at IS NULL RETURNING ",
         tenant_columns!()
     );
-    let rotated = conn.one(SQL, &params![tenant, key, prefix, now], read_tenant).await?;
+    let rotated = conn.one(SQL, &params![tenant, key, prefix, now, generation], read_tenant).await?;
     if rotated.is_some() {
         end_access(conn, tenant).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use meet_server::config::{PublicUrl, Signup};
 use serde_json::{Value, json};
 
@@ -73,6 +74,32 @@ async fn rotating_keeps_the_tenant_and_its_rooms() {
         assert_eq!(again.get("/api/session").await.expect(200)["org"], org);
         assert_eq!(again.messages(&room, "").await.len(), 1);
         assert_eq!(owner.get("/api/rooms").await.refusal(401), "invalid_key");
+    }
+}
+
+#[tokio::test]
+async fn of_those_who_rotate_one_key_at_once_one_gets_the_key_that_counts() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let answers = join_all((0..8).map(|_| owner.post("/api/keys/rotate", ""))).await;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+        assert_eq!((won.len(), lost.len()), (1, 7));
+        for answer in lost {
+            assert_eq!(answer.refusal(401), "invalid_key");
+        }
+        let key = won[0].expect(201)["key"].as_str().unwrap().to_owned();
+        let again = server.stranger().with_token(&key);
+        // Deleting and rotating at once: one of them is done.
+        let (rotated, deleted) = tokio::join!(again.post("/api/keys/rotate", ""), again.delete("/api/keys"));
+        match (rotated.status, deleted.status) {
+            (201, 401) => {
+                let key = rotated.expect(201)["key"].as_str().unwrap().to_owned();
+                server.stranger().with_token(&key).get("/api/rooms").await.expect(200);
+            }
+            (401, 204) => {}
+            both => panic!("{both:?}"),
+        }
     }
 }
 

@@ -287,7 +287,7 @@ async fn an_expired_or_foreign_room_takes_nothing(world: Arc<World>) {
     let foreign = world.message(&stranger, short, "knock");
     assert_eq!(appender.append(foreign).await.unwrap(), AppendOutcome::RoomGone);
     world.say(&appender, &owner, short, "in time").await;
-    assert!(world.store.delete_tenant(owner.tenant, NOW).await.unwrap());
+    assert!(world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
     let gone = world.message(&owner, short, "gone");
     assert_eq!(appender.append(gone).await.unwrap(), AppendOutcome::RoomGone);
     assert_eq!(published.all().len(), 1);

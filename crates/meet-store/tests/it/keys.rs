@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use meet_store::{Created, Digest, NewTenant, TenantKind};
+use futures_util::future::join_all;
+use meet_store::{Created, Digest, TenantKind};
 
 use crate::world::{HOUR, NOW, World};
 
@@ -10,6 +11,7 @@ crate::on_both!(
     a_key_finds_its_tenant_and_no_other,
     the_operator_is_found_and_the_database_is_no_longer_empty,
     rotating_ends_sessions_and_invites,
+    of_those_who_replace_or_delete_one_key_at_once_one_does,
     deleting_ends_everything_at_once,
     the_last_use_only_moves_forward,
 );
@@ -44,7 +46,7 @@ async fn rotating_ends_sessions_and_invites(world: Arc<World>) {
     assert!(world.store.session_by_digest(&secret, NOW).await.unwrap().is_some());
 
     let key = world.digest();
-    let rotated = world.store.rotate_key(owner.tenant, key, "mai_wxyz".into(), NOW).await.unwrap().unwrap();
+    let rotated = world.store.rotate_key(owner.tenant, 0, key, "mai_wxyz".into(), NOW).await.unwrap().unwrap();
     assert_eq!((rotated.id, rotated.generation, rotated.prefix.as_deref()), (owner.tenant, 1, Some("mai_wxyz")));
     assert_eq!(world.store.tenant_by_key(&owner.key).await.unwrap(), None);
     assert_eq!(world.store.tenant_by_key(&key).await.unwrap().unwrap(), rotated);
@@ -64,15 +66,19 @@ async fn rotating_ends_sessions_and_invites(world: Arc<World>) {
     assert!(world.store.create_invite(owner.tenant, late).await.unwrap());
     // The tenant's data is all there.
     assert!(world.store.room(owner.tenant, room).await.unwrap().is_some());
+}
 
-    let quick = NewTenant {
-        id: meet_api::TenantId::from_uuid(world.id()),
-        kind: TenantKind::Quick,
-        key: None,
-        created_at: NOW,
-    };
-    world.store.create_tenant(quick.clone()).await.unwrap();
-    assert_eq!(world.store.rotate_key(quick.id, world.digest(), "mai_".into(), NOW).await.unwrap(), None);
+async fn of_those_who_replace_or_delete_one_key_at_once_one_does(world: Arc<World>) {
+    let owner = world.owner().await;
+    let keys: Vec<_> = (0..10).map(|_| world.digest()).collect();
+    let rotate = |key: &Digest| world.store.rotate_key(owner.tenant, 0, *key, "mai_wxyz".into(), NOW);
+    let rotated = join_all(keys.iter().map(rotate)).await;
+    let won: Vec<_> = keys.iter().zip(rotated).filter_map(|(key, rotated)| Some((*key, rotated.unwrap()?))).collect();
+    assert_eq!(won.len(), 1);
+    assert_eq!(world.store.tenant_by_key(&won[0].0).await.unwrap().as_ref(), Some(&won[0].1));
+    // With a key that has been replaced nothing is deleted.
+    assert!(!world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
+    assert!(world.store.tenant(owner.tenant).await.unwrap().is_some());
 }
 
 async fn deleting_ends_everything_at_once(world: Arc<World>) {
@@ -83,8 +89,8 @@ async fn deleting_ends_everything_at_once(world: Arc<World>) {
     let link = world.invite(None, Some(1));
     assert!(world.store.create_invite(owner.tenant, link.clone()).await.unwrap());
 
-    assert!(world.store.delete_tenant(owner.tenant, NOW).await.unwrap());
-    assert!(!world.store.delete_tenant(owner.tenant, NOW).await.unwrap());
+    assert!(world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
+    assert!(!world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
     assert_eq!(world.store.tenant_by_key(&owner.key).await.unwrap(), None);
     assert_eq!(world.store.tenant(owner.tenant).await.unwrap(), None);
     assert_eq!(world.store.session_by_digest(&secret, NOW).await.unwrap(), None);
@@ -96,7 +102,7 @@ async fn deleting_ends_everything_at_once(world: Arc<World>) {
     world.purge(NOW.plus(HOUR)).await;
     assert!(!world.store.is_empty().await.unwrap());
     assert!(world.store.room(other.tenant, kept).await.unwrap().is_some());
-    assert!(world.store.delete_tenant(other.tenant, NOW).await.unwrap());
+    assert!(world.store.delete_tenant(other.tenant, 0, NOW).await.unwrap());
     world.purge(NOW.plus(HOUR)).await;
     assert!(world.store.is_empty().await.unwrap());
 }

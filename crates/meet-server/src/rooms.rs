@@ -252,17 +252,15 @@ impl App {
         if body.listed.is_some() && !member.operator {
             return Err(Error::Forbidden("only the operator lists rooms"));
         }
-        let turns_public = body.visibility == Some(Visibility::Public) && access.room.visibility == Visibility::Private;
-        let public_from = match body.history {
-            Some(History::All) => Some(PublicFrom::Start),
-            None if turns_public => Some(PublicFrom::Head),
-            None => None,
+        let public_from = match (body.history, body.visibility) {
+            (Some(History::All), _) => Some(PublicFrom::Start),
+            (None, Some(Visibility::Public)) => Some(PublicFrom::Head),
+            (None, _) => None,
         };
         let patch = RoomPatch {
             name: body.name.as_deref().map(RoomName::parse).transpose()?,
             visibility: body.visibility,
             media: body.media,
-            bot_enabled: None,
             expires_at: body.expires_in.map(|seconds| self.expiry(seconds)).transpose()?.map(Some),
             listed: body.listed,
             public_from,

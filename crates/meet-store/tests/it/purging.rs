@@ -11,6 +11,7 @@ crate::on_both!(
     a_deleted_room_is_purged_in_slices_and_spares_the_others,
     messages_go_on_while_a_room_is_purged,
     an_expired_room_is_kept_for_a_day,
+    the_guests_of_a_deleted_room_are_gone_with_it,
     what_has_expired_is_forgotten,
 );
 
@@ -68,10 +69,38 @@ async fn what_has_expired_is_forgotten(world: Arc<World>) {
     // The invite has expired, and stays as long as someone is in by it.
     world.purge(NOW.plus(HOUR * 2)).await;
     assert_eq!(world.store.invites(owner.tenant, room, 10, None).await.unwrap().len(), 1);
-    assert!(world.store.user(owner.tenant, guest.user.id).await.unwrap().is_some());
+    assert!(world.find_user(owner.tenant, guest.user.id).await.is_some());
     world.purge(NOW.plus(HOUR * 3)).await;
     assert_eq!(world.store.invites(owner.tenant, room, 10, None).await.unwrap(), []);
-    assert_eq!(world.store.user(owner.tenant, guest.user.id).await.unwrap(), None);
+    assert_eq!(world.find_user(owner.tenant, guest.user.id).await, None);
     // Users of the key stay.
-    assert!(world.store.user(owner.tenant, owner.user.id).await.unwrap().is_some());
+    assert!(world.find_user(owner.tenant, owner.user.id).await.is_some());
+}
+
+async fn the_guests_of_a_deleted_room_are_gone_with_it(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (room, kept) = (world.room(owner.tenant).await, world.room(owner.tenant).await);
+    let mut guests = Vec::new();
+    for (room, name) in [(room, "Gus"), (room, "Eve"), (kept, "Kim")] {
+        let invite = world.invite(Some(room), None);
+        assert!(world.store.create_invite(owner.tenant, invite.clone()).await.unwrap());
+        let request = world.redeem(name);
+        let secret = request.session.1;
+        let redeemed = world.store.redeem_invite(&invite.digest, NOW, request).await.unwrap();
+        let Redeemed::Session(session) = redeemed else { panic!("{redeemed:?}") };
+        guests.push((secret, session.user));
+    }
+    let own = world.digest();
+    assert!(world.store.create_session(world.session(owner.tenant, owner.user.id, own)).await.unwrap());
+    assert!(world.store.delete_room(owner.tenant, room, NOW).await.unwrap());
+    world.purge(NOW).await;
+    for (secret, user) in &guests[..2] {
+        assert_eq!(world.store.session_by_digest(secret, NOW).await.unwrap(), None);
+        assert_eq!(world.find_user(owner.tenant, user.id).await, None);
+        // Its name is free again.
+        world.user(owner.tenant, &user.name, user.kind).await;
+    }
+    for secret in [guests[2].0, own] {
+        assert!(world.store.session_by_digest(&secret, NOW).await.unwrap().is_some());
+    }
 }

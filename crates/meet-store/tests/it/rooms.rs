@@ -77,7 +77,7 @@ async fn five_rooms_a_day_and_no_more(world: Arc<World>) {
         assert!(world.store.delete_room(owner.tenant, stored.room.id, NOW).await.unwrap());
     }
     world.purge(NOW.plus(HOUR * 6)).await;
-    world.store.rotate_key(owner.tenant, world.digest(), "mai_new1".into(), NOW).await.unwrap().unwrap();
+    world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_new1".into(), NOW).await.unwrap().unwrap();
     let refused = Created::Limited(WindowState { limit: 5, remaining: 0, resets_at });
     assert_eq!(create(owner.tenant, resets_at.minus(HOUR)).await, refused);
     assert!(matches!(create(other.tenant, NOW).await, Created::Room(..)));
@@ -106,13 +106,12 @@ async fn a_patch_changes_what_it_names(world: Arc<World>) {
     let patch = RoomPatch {
         name: Some(RoomName::parse("forum").unwrap()),
         media: Some(Media::Screenshare),
-        bot_enabled: Some(true),
         expires_at: Some(Some(NOW.plus(HOUR))),
         ..RoomPatch::default()
     };
     let after = world.store.update_room(owner.tenant, id, patch).await.unwrap().unwrap();
     assert_eq!((after.room.name.as_str(), after.room.media), ("forum", Media::Screenshare));
-    assert_eq!((after.room.bot_enabled, after.room.expires_at), (true, Some(NOW.plus(HOUR))));
+    assert_eq!((after.room.bot_enabled, after.room.expires_at), (false, Some(NOW.plus(HOUR))));
     assert_eq!((after.room.visibility, after.room.epoch.as_str()), (Visibility::Private, "e1"));
     let patch = RoomPatch { expires_at: Some(None), ..RoomPatch::default() };
     let after = world.store.update_room(owner.tenant, id, patch).await.unwrap().unwrap();
@@ -137,6 +136,14 @@ async fn turning_public_shows_what_is_said_from_then_on(world: Arc<World>) {
     let opened = world.store.update_room(owner.tenant, room, open).await.unwrap().unwrap();
     assert_eq!((opened.public_from, opened.room.head_seq), (3, 3));
     assert_eq!(world.store.public_room(room).await.unwrap(), Some(opened));
+    // Public already: what strangers may read stays. Closed meanwhile: it begins anew.
+    world.say(&appender, &owner, room, "outside").await;
+    let open = patch(Visibility::Public, PublicFrom::Head);
+    let same = world.store.update_room(owner.tenant, room, open.clone()).await.unwrap().unwrap();
+    assert_eq!((same.public_from, same.room.head_seq), (3, 4));
+    let close = RoomPatch { visibility: Some(Visibility::Private), ..RoomPatch::default() };
+    world.store.update_room(owner.tenant, room, close).await.unwrap().unwrap();
+    assert_eq!(world.store.update_room(owner.tenant, room, open).await.unwrap().unwrap().public_from, 4);
     let all = patch(Visibility::Public, PublicFrom::Start);
     assert_eq!(world.store.update_room(owner.tenant, room, all).await.unwrap().unwrap().public_from, 0);
 }
@@ -162,7 +169,7 @@ async fn the_public_list_holds_the_operators_and_the_listed(world: Arc<World>) {
     assert_eq!(page(None, 10, NOW.plus(HOUR)).await, [welcome, listed]);
     // Whoever has the id of a public room may read it.
     assert_eq!(world.store.public_room(unlisted).await.unwrap().unwrap().tenant, owner.tenant);
-    assert!(world.store.delete_tenant(owner.tenant, NOW).await.unwrap());
+    assert!(world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
     assert_eq!(world.store.public_room(listed).await.unwrap(), None);
     assert_eq!(page(None, 10, NOW).await, [welcome, short]);
 }

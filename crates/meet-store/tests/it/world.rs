@@ -18,7 +18,7 @@ use meet_api::{
 };
 use meet_store::{
     AppendOutcome, Appended, Appender, Caps, Created, Digest, Ensured, Idempotency, Location, NewInvite, NewMessage,
-    NewRoom, NewSession, NewTenant, NewUser, Page, Redeem, SecretUrl, Store, StoredRoom, TenantKind,
+    NewRoom, NewSession, NewTenant, NewUser, Page, Redeem, SecretUrl, Store, StoredRoom, StoredUser, TenantKind,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -91,10 +91,7 @@ impl Server {
 
     /// Runs one statement on the server's own database.
     pub(crate) async fn run(&self, sql: &str) {
-        let (client, connection) = tokio_postgres::connect(&self.0, tokio_postgres::NoTls).await.unwrap();
-        let work = async move { client.batch_execute(sql).await };
-        let (done, _) = tokio::join!(work, connection);
-        done.unwrap();
+        run(&self.0, sql).await;
     }
 
     /// Makes an empty database; its name and its URL.
@@ -112,6 +109,14 @@ impl Server {
     pub(crate) async fn drop(&self, name: &str) {
         self.run(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
     }
+}
+
+/// Runs one statement on a database of Postgres.
+pub(crate) async fn run(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let work = async move { client.batch_execute(sql).await };
+    let (done, _) = tokio::join!(work, connection);
+    done.unwrap();
 }
 
 impl World {
@@ -160,6 +165,12 @@ impl World {
             Ensured::User(user) => user,
             Ensured::NameTaken => panic!("{name} is taken"),
         }
+    }
+
+    /// A user of the tenant, if it is one.
+    pub(crate) async fn find_user(&self, tenant: TenantId, user: UserId) -> Option<StoredUser> {
+        let users = self.store.users(tenant, 1000).await.unwrap();
+        users.into_iter().find(|stored| stored.user.id == user)
     }
 
     pub(crate) fn new_room(&self, name: &str) -> NewRoom {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meet_store::{Location, Store};
+use meet_store::{Disk, Durability, Inspection, Location, OpenError};
 
 use crate::{
     config::{Config, machine_address},
@@ -113,54 +113,48 @@ fn data_directory(path: &Path) -> Vec<Finding> {
 
 async fn database(config: &Config) -> Vec<Finding> {
     let subject = "database";
-    if let Location::Sqlite(directory) = config.location()
-        && !directory.join("meet-ai.db").exists()
-    {
-        return vec![Finding::ok(subject, "SQLite; the first start makes it")];
-    }
-    let store = match Store::open(&config.location()).await {
-        Ok(store) => store,
+    let location = config.location();
+    match meet_store::inspect(&location).await {
+        Ok(Inspection { durability, disk }) => {
+            let mut findings = vec![durable(&durability)];
+            findings.extend(disk.map(|disk| space(config, disk)));
+            findings
+        }
+        Err(OpenError::NothingThere { .. }) => {
+            let engine = if matches!(location, Location::Sqlite(_)) { "SQLite" } else { "Postgres answers" };
+            vec![Finding::ok(subject, format!("{engine}; the first start makes it"))]
+        }
         Err(error) => {
             let sentence = error.to_string();
             let (state, fix) = sentence.split_once(": ").unwrap_or((&sentence, "look at the log of the server"));
-            return vec![Finding::fail(subject, state, fix)];
+            let outdated = matches!(error, OpenError::OlderSchema { .. });
+            vec![if outdated { Finding::warn(subject, state, fix) } else { Finding::fail(subject, state, fix) }]
         }
-    };
-    let mut findings = vec![durability(&store).await];
-    findings.extend(disk(config, &store));
-    store.close().await;
-    findings
-}
-
-async fn durability(store: &Store) -> Finding {
-    match store.durability().await {
-        Ok(durability) => {
-            let settings: Vec<String> =
-                durability.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let state = format!("{} answers ({})", durability.engine, settings.join(", "));
-            if durability.durable {
-                Finding::ok("database", state)
-            } else {
-                let fix = "set fsync and synchronous_commit to on, or acknowledged messages may be lost";
-                Finding::fail("database", state, fix)
-            }
-        }
-        Err(error) => Finding::fail("database", error.to_string(), "look at the log of the database"),
     }
 }
 
-fn disk(config: &Config, store: &Store) -> Option<Finding> {
-    let disk = store.disk()?;
+fn durable(durability: &Durability) -> Finding {
+    let settings: Vec<String> = durability.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let state = format!("{} answers ({})", durability.engine, settings.join(", "));
+    if durability.durable {
+        Finding::ok("database", state)
+    } else {
+        let fix = "set fsync and synchronous_commit to on, or acknowledged messages may be lost";
+        Finding::fail("database", state, fix)
+    }
+}
+
+fn space(config: &Config, disk: Disk) -> Finding {
     let least = config.limits.min_free_bytes(disk.total);
     let state = format!("{} MiB free; writing stops below {} MiB", disk.free >> 20, least >> 20);
     let fix = "free some space, or lower MEET_AI_LIMITS__MIN_FREE_BYTES";
-    Some(if disk.free < least {
+    if disk.free < least {
         Finding::fail("disk", state, fix)
     } else if disk.free < least.saturating_mul(4) {
         Finding::warn("disk", state, fix)
     } else {
         Finding::ok("disk", state)
-    })
+    }
 }
 
 /// The nearest directory above that is there.
@@ -205,6 +199,20 @@ mod tests {
         let findings = inspect(&config(root.path())).await;
         let warned = findings.iter().find(|finding| finding.level == Level::Warn).unwrap();
         assert!(warned.fix.as_ref().unwrap().starts_with("chmod 700 "), "{warned:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_is_looked_at_and_stays_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path());
+        meet_store::Store::open(&config.location()).await.unwrap().close().await;
+        let file = root.path().join("meet-ai.db");
+        let before = fs::read(&file).unwrap();
+        let findings = inspect(&config).await;
+        let found = findings.iter().find(|finding| finding.subject == "database").unwrap();
+        assert_eq!((found.level, found.state.starts_with("sqlite answers")), (Level::Ok, true), "{found:?}");
+        assert!(fs::read(&file).unwrap() == before);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "looking leaves nothing behind");
     }
 
     #[tokio::test]

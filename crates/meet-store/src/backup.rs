@@ -35,6 +35,12 @@ pub enum BackupError {
         /// The file.
         path: PathBuf,
     },
+    /// The file's name cannot be told to SQLite.
+    #[error("{} is not a name in UTF-8: choose another place", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no database to back up.
     #[error("there is no database at {}: name the server's data directory with --data-dir", path.display())]
     NothingThere {
@@ -190,10 +196,11 @@ fn open_existing(path: &Path) -> Result<Connection, BackupError> {
 
 /// Writes a compact copy of a database to a new file that only its owner can read.
 fn vacuum(source: &Connection, target: &Path) -> Result<(), BackupError> {
+    // A text, not a parameter of ours: SQLite itself takes the name of the file.
+    let name = target.to_str().ok_or_else(|| BackupError::NotUtf8 { path: target.to_owned() })?;
     let _ = files::remove_database(target);
     files::private_file(target, true).map_err(file_error(target))?;
-    // A text, not a parameter of ours: SQLite itself takes the name of the file.
-    source.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(StoreError::from)?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(StoreError::from)?;
     Ok(())
 }
 

@@ -16,6 +16,9 @@ use crate::{
 /// the connection lives, and again when the database asks for that.
 pub(crate) type Operation<I, T> = for<'c, 'd> fn(&'c mut Conn<'d>, &'c I) -> BoxFuture<'c, Result<T, StoreError>>;
 
+/// How many rows are fetched at once by those who may have enough before the last one.
+const FETCH: i32 = 64;
+
 /// A connection in the midst of an operation.
 pub(crate) enum Conn<'d> {
     /// SQLite, on a thread that may block.
@@ -65,6 +68,45 @@ impl Conn<'_> {
             let rows = client.query(&statement, &references(params)).await?;
             rows.iter().map(|row| read(&Row::Postgres(row))).collect()
         })
+    }
+
+    /// The rows of a query, one after another, until `read` says that it has enough; on Postgres inside a
+    /// transaction only, and some rows are fetched before it is asked.
+    pub(crate) async fn rows_until(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        mut read: impl Read<bool>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(conn) => {
+                let mut statement = conn.prepare_cached(sql)?;
+                bind(&mut statement, params)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    if read(&Row::Sqlite(row))? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::Client(_) => Err(StoreError::internal("rows are read one by one outside a transaction")),
+            Self::Transaction(transaction) => {
+                let statement = transaction.prepare_cached(sql).await?;
+                let portal = transaction.bind(&statement, &references(params)).await?;
+                loop {
+                    let rows = transaction.query_portal(&portal, FETCH).await?;
+                    for row in &rows {
+                        if read(&Row::Postgres(row))? {
+                            return Ok(());
+                        }
+                    }
+                    if rows.len() < FETCH as usize {
+                        return Ok(());
+                    }
+                }
+            }
+        }
     }
 
     /// The first row of a query, if there is one.

@@ -101,7 +101,7 @@ fn places(count: usize) -> String {
 
 /// Writes a snapshot of a Postgres to a new file of SQLite.
 pub(crate) async fn from_postgres(url: &SecretUrl, file: &Path) -> Result<(), BackupError> {
-    let postgres = Postgres::open(url).await?;
+    let postgres = Postgres::open_existing(url).await?;
     let path = file.to_owned();
     let mut conn = blocking(move || {
         let _ = files::remove_database(&path);
@@ -115,7 +115,7 @@ pub(crate) async fn from_postgres(url: &SecretUrl, file: &Path) -> Result<(), Ba
         Ok(conn)
     })
     .await?;
-    let mut client = postgres.client().await?;
+    let mut client = postgres.patient_client().await?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let snapshot = snapshot.start().await.map_err(StoreError::from)?;
     let mut numbers = Numbers::new();
@@ -190,8 +190,16 @@ pub(crate) async fn to_postgres(
 ) -> Result<Summary, BackupError> {
     const SEQUENCE: &str = "SELECT setval(pg_get_serial_sequence('rooms', 'number'), \
                             CAST(COALESCE(MAX(number), 0) + 1 AS BIGINT), false) FROM rooms";
-    let postgres = Postgres::open(url).await?;
-    let mut client = postgres.client().await?;
+    let postgres = Postgres::connect(url)?;
+    let mut client = postgres.patient_client().await?;
+    // What is full is refused before its schema is touched.
+    if schema::found_in_postgres(&client).await?.is_some() {
+        let held = client.query_opt("SELECT 1 FROM api_keys LIMIT 1", &[]).await.map_err(StoreError::from)?;
+        if held.is_some() {
+            return Err(BackupError::NotEmpty);
+        }
+    }
+    schema::migrate_postgres(&mut client).await?;
     let transaction = client.transaction().await.map_err(StoreError::from)?;
     let mut target = Conn::Transaction(&transaction);
     // Two that restore at once, or a server that starts meanwhile, would each see it empty.

@@ -67,9 +67,22 @@ impl StoreError {
         Self::Unavailable { source: Arc::new(Plain("the store is closed")) }
     }
 
+    /// A commit got an answer that does not say whether it was done.
+    pub(crate) fn outcome_unknown(error: tokio_postgres::Error) -> Self {
+        Self::OutcomeUnknown { source: without_details(error) }
+    }
+
     /// A mistake in this program, in words.
     pub(crate) fn internal(what: &'static str) -> Self {
         Self::Internal { source: Arc::new(Plain(what)) }
+    }
+
+    /// The same error of work that was no search, and was ended all the same.
+    pub(crate) fn outside_a_search(self) -> Self {
+        match self {
+            Self::Interrupted => Self::Unavailable { source: Arc::new(Plain("a statement took too long")) },
+            other => other,
+        }
     }
 
     /// Whether the same work may simply be tried again, as nothing of it is stored.
@@ -117,6 +130,16 @@ struct Refusal {
     message: String,
 }
 
+/// An error of Postgres as a cause that quotes no row.
+fn without_details(error: tokio_postgres::Error) -> Cause {
+    match error.as_db_error() {
+        Some(refusal) => {
+            Arc::new(Refusal { state: refusal.code().code().to_owned(), message: refusal.message().to_owned() })
+        }
+        None => Arc::new(error),
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -141,12 +164,7 @@ impl From<tokio_postgres::Error> for StoreError {
         use tokio_postgres::error::SqlState as State;
         let state = error.code().cloned();
         let closed = error.is_closed() || error.source().is_some_and(<dyn Error>::is::<io::Error>);
-        let source: Cause = match error.as_db_error() {
-            Some(refusal) => {
-                Arc::new(Refusal { state: refusal.code().code().to_owned(), message: refusal.message().to_owned() })
-            }
-            None => Arc::new(error),
-        };
+        let source = without_details(error);
         let Some(state) = state else {
             return if closed { Self::Unavailable { source } } else { Self::Internal { source } };
         };
@@ -198,6 +216,26 @@ pub enum OpenError {
         path: PathBuf,
         /// What the system said.
         source: Cause,
+    },
+    /// An earlier version of this program has written the database.
+    #[error(
+        "the database has schema {found}, and this version of meet-ai needs {known}: start the server, which brings it \
+         up to date"
+    )]
+    OlderSchema {
+        /// The schema of the database.
+        found: u32,
+        /// The schema that this program needs.
+        known: u32,
+    },
+    /// There is no database yet.
+    #[error(
+        "there is no database of meet-ai at {place}: start the server, which makes it, or name another with --data-dir \
+         or MEET_AI_DATABASE_URL"
+    )]
+    NothingThere {
+        /// Where it was looked for, without a password.
+        place: String,
     },
     /// The file is there and is no database of this program.
     #[error("{} is not a meet-ai database: move it away, or choose another --data-dir", path.display())]

@@ -7,11 +7,11 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, NoTls};
 
 use crate::{
     Location, OpenError, SecretUrl, StoreError,
-    postgres::{tls, wants_tls},
+    postgres::{config, tls, wants_tls},
 };
 
 /// The advisory lock of whoever serves from a Postgres.
@@ -22,10 +22,8 @@ const TRIES: u32 = 30;
 const REST: Duration = Duration::from_millis(100);
 /// How long to rest while the database cannot be reached.
 const LONG_REST: Duration = Duration::from_secs(1);
-/// When this side asks an idle connection whether the other still lives.
-const IDLE: Duration = Duration::from_secs(10);
 
-/// The same on the side of the database, which may have a limit for idle connections too.
+/// How the database finds out that this side is gone; it may have a limit for idle connections too.
 const SETTINGS: [&str; 4] = [
     "SET tcp_keepalives_idle = 10",
     "SET tcp_keepalives_interval = 10",
@@ -46,7 +44,20 @@ struct Held {
 struct Line {
     client: Client,
     process: i32,
-    driver: BoxFuture<'static, ()>,
+    driver: Driver,
+}
+
+/// What drives a connection, as long as it lives.
+struct Driver(Option<BoxFuture<'static, ()>>);
+
+impl Driver {
+    /// Drives the connection until it ends; one that has ended stays so.
+    async fn ended(&mut self) {
+        if let Some(driver) = &mut self.0 {
+            driver.await;
+            self.0 = None;
+        }
+    }
 }
 
 impl Hold {
@@ -71,7 +82,7 @@ impl Hold {
     pub async fn lost(&mut self) -> OpenError {
         let Some(held) = &mut self.0 else { return std::future::pending().await };
         loop {
-            (&mut held.line.driver).await;
+            held.line.driver.ended().await;
             tracing::warn!("the connection that holds the database is lost");
             let before = held.line.process;
             loop {
@@ -102,9 +113,7 @@ async fn take_again(url: &SecretUrl, before: i32) -> Result<Option<Line>, OpenEr
 
 impl Line {
     async fn connect(url: &SecretUrl) -> Result<Self, OpenError> {
-        let config: Result<Config, _> = url.expose().parse();
-        let mut config = config.map_err(|error| OpenError::InvalidUrl { source: Arc::new(error) })?;
-        config.keepalives(true).keepalives_idle(IDLE).keepalives_interval(IDLE).keepalives_retries(3);
+        let config = config(url)?;
         let unreachable = |error: tokio_postgres::Error| OpenError::Unreachable { source: Arc::new(error) };
         let (client, driver) = if wants_tls(&config) {
             let (client, connection) = config.connect(tls()?).await.map_err(unreachable)?;
@@ -113,11 +122,13 @@ impl Line {
             let (client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
             (client, connection.map(drop).boxed())
         };
-        let mut line = Self { client, process: 0, driver };
+        let mut line = Self { client, process: 0, driver: Driver(Some(driver)) };
         line.process = line.ask("SELECT pg_backend_pid()").await?.unwrap_or(0);
         for setting in SETTINGS {
-            // One that this server does not know is done without.
-            let _ = line.run(setting).await;
+            // One that this server does not know is done without; a connection that has ended is not.
+            if let Err(error @ StoreError::Unavailable { .. }) = line.run(setting).await {
+                return Err(error.into());
+            }
         }
         Ok(line)
     }
@@ -126,7 +137,7 @@ impl Line {
     async fn run(&mut self, sql: &str) -> Result<(), StoreError> {
         tokio::select! {
             done = self.client.batch_execute(sql) => Ok(done?),
-            () = &mut self.driver => Err(StoreError::closed()),
+            () = self.driver.ended() => Err(StoreError::closed()),
         }
     }
 
@@ -137,7 +148,7 @@ impl Line {
     {
         tokio::select! {
             row = self.client.query_opt(sql, &[]) => Ok(row?.map(|row| row.try_get(0)).transpose()?),
-            () = &mut self.driver => Err(StoreError::closed()),
+            () = self.driver.ended() => Err(StoreError::closed()),
         }
     }
 

@@ -41,6 +41,5 @@ pub use keys::{NewTenant, Tenant, TenantKind};
 pub use messages::Page;
 pub use people::{Ensured, NewSession, NewUser, Session, StoredUser};
 pub use rooms::{Created, DailyLimit, NewRoom, PublicFrom, RoomPatch, StoredRoom, WindowState};
-pub use search::MAX_WORDS;
-pub use store::{Digest, Disk, Durability, Location, SecretUrl, Store};
+pub use store::{Digest, Disk, Durability, Inspection, Location, SecretUrl, Store, inspect};
 pub use words::words;

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
-    Disk, Durability, OpenError, StoreError,
+    Disk, Durability, Inspection, OpenError, StoreError,
     conn::{Conn, Operation},
     files, schema,
 };
@@ -29,8 +29,8 @@ use crate::{
 pub(crate) const FILE: &str = "meet-ai.db";
 /// How many threads read, besides those that search.
 const READERS: usize = 4;
-/// How many threads search.
-const SEARCHERS: usize = 2;
+/// How many search at once.
+pub(crate) const SEARCHERS: usize = 2;
 /// How many jobs may wait before callers wait.
 const QUEUE: usize = 1024;
 /// How many jobs share a transaction at most.
@@ -114,15 +114,25 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the file in a directory, making both if need be.
     pub(crate) async fn open(directory: PathBuf) -> Result<Self, OpenError> {
+        Self::open_by(directory, open_file).await
+    }
+
+    /// Opens the file in a directory if it is there and up to date.
+    pub(crate) async fn open_existing(directory: PathBuf) -> Result<Self, OpenError> {
+        Self::open_by(directory, open_existing_file).await
+    }
+
+    async fn open_by(directory: PathBuf, open: fn(&Path) -> Result<Connection, OpenError>) -> Result<Self, OpenError> {
         let place = directory.clone();
-        let opening =
-            tokio::task::spawn_blocking(move || Self::open_here(directory).map_err(|error| error.or_disk_full(&place)));
+        let opening = tokio::task::spawn_blocking(move || {
+            let writer = open(&directory.join(FILE));
+            writer.and_then(|writer| Self::start(directory, writer)).map_err(|error| error.or_disk_full(&place))
+        });
         opening.await.map_err(|_| StoreError::internal("opening the database panicked"))?
     }
 
-    /// Opens the file on a thread that may block.
-    fn open_here(directory: PathBuf) -> Result<Self, OpenError> {
-        let writer = open_file(&directory.join(FILE))?;
+    /// Starts the threads, from one that may block.
+    fn start(directory: PathBuf, writer: Connection) -> Result<Self, OpenError> {
         let reader = || open_reader(&directory.join(FILE)).map_err(OpenError::Store);
         let (write, write_jobs) = mpsc::channel(QUEUE);
         let (read, read_jobs) = mpsc::channel(QUEUE);
@@ -210,28 +220,6 @@ impl Sqlite {
     pub(crate) fn disk(&self) -> Option<Disk> {
         let disk = files::disk(&self.directory)?;
         Some(Disk { free: disk.free.saturating_add(self.unused.load(Ordering::Relaxed)), ..disk })
-    }
-
-    /// Reads back what the writing connection is set to.
-    pub(crate) async fn durability(&self) -> Result<Durability, StoreError> {
-        self.write((), |conn, ()| {
-            async move {
-                let journal = conn.one("PRAGMA journal_mode", &[], |row| Ok(row.text(0)?.to_owned())).await?;
-                let synchronous = conn.one("PRAGMA synchronous", &[], |row| row.int(0)).await?.unwrap_or(0);
-                let journal = journal.unwrap_or_default();
-                let durable = journal == "wal" && synchronous >= 2;
-                let settings = vec![
-                    ("journal_mode".to_owned(), journal),
-                    (
-                        "synchronous".to_owned(),
-                        ["off", "normal", "full", "extra"][usize::try_from(synchronous).unwrap_or(0).min(3)].to_owned(),
-                    ),
-                ];
-                Ok(Durability { engine: "sqlite", settings, durable })
-            }
-            .boxed()
-        })
-        .await
     }
 
     /// Lets the threads finish what waits, and waits for them.
@@ -333,29 +321,87 @@ fn run_cached(conn: &Connection, sql: &str) -> Result<(), StoreError> {
 
 /// Opens the file for writing, makes it if it is not there, and brings it up to date.
 pub(crate) fn open_file(path: &Path) -> Result<Connection, OpenError> {
-    let not_writable =
-        |error: std::io::Error| OpenError::NotWritable { path: path.to_owned(), source: Arc::new(error) };
-    files::make_private_directory(files::directory_of(path)).map_err(not_writable)?;
-    files::private_file(path, false).map_err(not_writable)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let explain = |error: rusqlite::Error| match error.sqlite_error_code() {
+    let not_writable = not_writable(path);
+    files::make_private_directory(files::directory_of(path)).map_err(&not_writable)?;
+    files::private_file(path, false).map_err(&not_writable)?;
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    schema::check_sqlite(&conn)?;
+    set_up_writer(&conn, files::disk(files::directory_of(path))).map_err(explain(path))?;
+    assert_durable(&conn)?;
+    schema::migrate_sqlite(&mut conn)?;
+    Ok(conn)
+}
+
+/// Opens a file for writing that is there and up to date.
+fn open_existing_file(path: &Path) -> Result<Connection, OpenError> {
+    refuse_nothing(path)?;
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    schema::check_existing_sqlite(&conn, path)?;
+    set_up_writer(&conn, files::disk(files::directory_of(path))).map_err(explain(path))?;
+    assert_durable(&conn)?;
+    Ok(conn)
+}
+
+/// Looks at a file that is there, beside whoever has it open, and leaves nothing behind.
+pub(crate) fn inspect(directory: &Path) -> Result<Inspection, OpenError> {
+    let path = directory.join(FILE);
+    refuse_nothing(&path)?;
+    let conn = connect_to_look(&path)?;
+    schema::check_existing_sqlite(&conn, &path)?;
+    let unused = unused_bytes(&conn);
+    let disk = files::disk(directory).map(|disk| Disk { free: disk.free.saturating_add(unused), ..disk });
+    // Each opening sets these and reads them back.
+    let settings = [("journal_mode", "wal"), ("synchronous", "full")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    Ok(Inspection { durability: Durability { engine: "sqlite", settings, durable: true }, disk })
+}
+
+/// Refuses a file that is not there.
+fn refuse_nothing(path: &Path) -> Result<(), OpenError> {
+    if path.exists() { Ok(()) } else { Err(OpenError::NothingThere { place: path.display().to_string() }) }
+}
+
+/// Opens a file that is ours or empty.
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(explain(path))?;
+    conn.busy_timeout(BUSY).map_err(explain(path))?;
+    let mark: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain(path))?;
+    if mark != 0 && mark != schema::APPLICATION_ID {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    }
+    Ok(conn)
+}
+
+/// Opens a file for reading. One that nobody has open is taken as it is: SQLite would else put files beside
+/// it and leave them there.
+fn connect_to_look(path: &Path) -> Result<Connection, OpenError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    }
+    let encoded: String = path.as_os_str().as_encoded_bytes().iter().fold(String::new(), |encoded, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => encoded + &char::from(*byte).to_string(),
+        _ => encoded + &format!("%{byte:02X}"),
+    });
+    let address = PathBuf::from(format!("file:{encoded}?immutable=1"));
+    connect(&address, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+}
+
+/// What keeps a file from being written.
+fn not_writable(path: &Path) -> impl Fn(std::io::Error) -> OpenError {
+    move |error| OpenError::NotWritable { path: path.to_owned(), source: Arc::new(error) }
+}
+
+/// What keeps a file from being opened.
+fn explain(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
+    move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NotADatabase { path: path.to_owned() },
         Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
             OpenError::NotWritable { path: path.to_owned(), source: Arc::new(error) }
         }
         _ => OpenError::Store(error.into()),
-    };
-    let mut conn = Connection::open_with_flags(path, flags).map_err(explain)?;
-    conn.busy_timeout(BUSY).map_err(explain)?;
-    let mark: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain)?;
-    if mark != 0 && mark != schema::APPLICATION_ID {
-        return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
-    schema::check_sqlite(&conn)?;
-    set_up_writer(&conn, files::disk(files::directory_of(path))).map_err(explain)?;
-    assert_durable(&conn)?;
-    schema::migrate_sqlite(&mut conn)?;
-    Ok(conn)
 }
 
 /// Settings of the connection that writes. Reading through a memory map is left off: a failing disk

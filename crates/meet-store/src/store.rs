@@ -3,9 +3,13 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::FutureExt;
-use meet_api::Timestamp;
 
-use crate::{OpenError, StoreError, conn::Operation, postgres::Postgres, sqlite::Sqlite};
+use crate::{
+    OpenError, StoreError,
+    conn::Operation,
+    postgres::Postgres,
+    sqlite::{self, Sqlite},
+};
 
 /// Where the database is.
 #[derive(Debug, Clone)]
@@ -59,6 +63,31 @@ pub struct Durability {
     pub durable: bool,
 }
 
+/// What can be seen of a database without changing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// What it says of its own durability.
+    pub durability: Durability,
+    /// The file system that it is on; unknown for Postgres.
+    pub disk: Option<Disk>,
+}
+
+/// Looks at a database that is there and up to date, beside whoever serves from it; changes nothing and
+/// makes nothing.
+pub async fn inspect(location: &Location) -> Result<Inspection, OpenError> {
+    match location {
+        Location::Sqlite(directory) => {
+            let directory = directory.clone();
+            let looking = tokio::task::spawn_blocking(move || sqlite::inspect(&directory));
+            looking.await.map_err(|_| StoreError::internal("looking at the database panicked"))?
+        }
+        Location::Postgres(url) => {
+            let postgres = Postgres::open_existing(url).await?;
+            Ok(Inspection { durability: postgres.durability().await?, disk: None })
+        }
+    }
+}
+
 /// Keys, rooms, messages and people. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -99,6 +128,15 @@ impl Store {
         Ok(Self { driver: Arc::new(driver) })
     }
 
+    /// Opens a database that is there and has this program's schema; makes nothing and migrates nothing.
+    pub async fn open_existing(location: &Location) -> Result<Self, OpenError> {
+        let driver = match location {
+            Location::Sqlite(directory) => Driver::Sqlite(Sqlite::open_existing(directory.clone()).await?),
+            Location::Postgres(url) => Driver::Postgres(Postgres::open_existing(url).await?),
+        };
+        Ok(Self { driver: Arc::new(driver) })
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         if let Driver::Sqlite(sqlite) = &*self.driver {
@@ -116,20 +154,6 @@ impl Store {
             Driver::Sqlite(sqlite) => sqlite.disk(),
             Driver::Postgres(_) => None,
         }
-    }
-
-    /// What the database says of its own durability.
-    pub async fn durability(&self) -> Result<Durability, StoreError> {
-        match &*self.driver {
-            Driver::Sqlite(sqlite) => sqlite.durability().await,
-            Driver::Postgres(postgres) => postgres.durability().await,
-        }
-    }
-
-    /// When the database was restored from a backup, if it ever was.
-    pub async fn restored_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        const SQL: &str = "SELECT at FROM marks WHERE name = 'restored'";
-        self.read((), |conn, ()| async move { conn.one(SQL, &[], |row| row.time(0)).await }.boxed()).await
     }
 
     /// Finishes what is under way and lets go of the database; what comes later is `Unavailable`.
@@ -180,6 +204,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt, stream::FuturesUnordered};
+
     use super::*;
     use crate::value::params;
 
@@ -192,7 +218,7 @@ mod tests {
         match std::env::var("MEET_AI_TEST_POSTGRES") {
             Ok(url) if !url.is_empty() => {
                 // No tables are needed, so none are made.
-                let driver = Driver::Postgres(Postgres::unchecked(&SecretUrl::new(url)).unwrap());
+                let driver = Driver::Postgres(Postgres::connect(&SecretUrl::new(url)).unwrap());
                 check(Store { driver: Arc::new(driver) }).await;
             }
             _ if std::env::var("CI").is_ok_and(|value| value == "true") => panic!("MEET_AI_TEST_POSTGRES is not set"),
@@ -214,18 +240,18 @@ mod tests {
         .await;
     }
 
+    /// A search that ends only because it is ended.
+    async fn endless(store: &Store) -> Result<Option<i64>, StoreError> {
+        const SQL: &str = "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL \
+                           SELECT n + 1 FROM numbers) SELECT COUNT(*) FROM numbers";
+        store.search_for((), |conn, ()| async move { conn.one(SQL, &[], |row| row.int(0)).await }.boxed()).await
+    }
+
     #[tokio::test]
     async fn a_search_without_end_is_ended() {
         on_both(|store| async move {
-            let endless = || {
-                store.search_for((), |conn, ()| {
-                    const SQL: &str = "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL \
-                                       SELECT n + 1 FROM numbers) SELECT COUNT(*) FROM numbers";
-                    async move { conn.one(SQL, &[], |row| row.int(0)).await }.boxed()
-                })
-            };
             // More of them than there are threads: each has its turn, and gives it back.
-            let ended = futures_util::future::join_all((0..5).map(|_| endless())).await;
+            let ended = futures_util::future::join_all((0..5).map(|_| endless(&store))).await;
             assert!(ended.iter().all(|ended| matches!(ended, Err(StoreError::Interrupted))), "{ended:?}");
             let one = store.search_for((), |conn, ()| {
                 async move { conn.one("SELECT CAST(1 AS BIGINT)", &[], |row| row.int(0)).await }.boxed()
@@ -233,6 +259,47 @@ mod tests {
             assert_eq!(one.await.unwrap(), Some(1));
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn searches_leave_connections_to_those_who_read() {
+        on_both(|store| async move {
+            // Twice as many as there are connections, and then somebody who reads.
+            let mut searches: FuturesUnordered<_> = (0..32).map(|_| endless(&store)).collect();
+            let mut ended = 0;
+            let mut read = std::pin::pin!(store.ping());
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = searches.next(), if !searches.is_empty() => ended += 1,
+                    read = &mut read => break read.unwrap(),
+                }
+            }
+            assert!(ended < 16, "{ended} searches came first");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_statement_has_its_time_and_the_limit_of_the_url_is_kept() {
+        let Ok(url) = std::env::var("MEET_AI_TEST_POSTGRES") else { return };
+        for (options, limit) in [("", "30s"), ("?options=-c%20statement_timeout%3D40ms", "40ms")] {
+            let url = SecretUrl::new(format!("{url}{options}"));
+            let store = Store { driver: Arc::new(Driver::Postgres(Postgres::connect(&url).unwrap())) };
+            let shown = store.read((), |conn, ()| {
+                const SQL: &str = "SELECT current_setting('statement_timeout')";
+                async move { conn.one(SQL, &[], |row| Ok(row.text(0)?.to_owned())).await }.boxed()
+            });
+            assert_eq!(shown.await.unwrap().as_deref(), Some(limit));
+            if !options.is_empty() {
+                let endless = store.read((), |conn, ()| {
+                    async move { conn.one("SELECT CAST(pg_sleep(600) AS TEXT)", &[], |_| Ok(())).await }.boxed()
+                });
+                // Not as a search that was too much to ask.
+                let ended = endless.await;
+                assert!(matches!(ended, Err(StoreError::Unavailable { .. })), "{ended:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -8,9 +8,11 @@
 mod appending;
 mod backups;
 mod commits;
+mod holding;
 mod keys;
 mod opening;
 mod people;
+mod proxy;
 mod purging;
 mod rooms;
 mod searching;

@@ -1,19 +1,26 @@
 //! Opening a database, and what stands in the way.
 
-use std::{fs, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
-use meet_store::{Location, OpenError, SecretUrl, Store, StoreError};
+use meet_store::{BackupError, Inspection, Location, OpenError, SecretUrl, Store, StoreError, backup, inspect};
 
-use crate::world::{NOW, Server, World};
+use crate::world::{NOW, Server, World, run};
 
 crate::on_both!(the_database_says_that_it_is_durable, a_database_opens_again_with_all_that_was_in_it,);
 
 async fn the_database_says_that_it_is_durable(world: Arc<World>) {
-    let durability = world.store.durability().await.unwrap();
+    let Inspection { durability, disk } = inspect(&world.location).await.unwrap();
     assert!(durability.durable, "{durability:?}");
     world.store.ping().await.unwrap();
     assert_eq!(world.store.disk().is_some(), durability.engine == "sqlite");
+    assert_eq!(disk.map(|disk| disk.total), world.store.disk().map(|disk| disk.total));
 }
 
 async fn a_database_opens_again_with_all_that_was_in_it(world: Arc<World>) {
@@ -24,7 +31,6 @@ async fn a_database_opens_again_with_all_that_was_in_it(world: Arc<World>) {
     world.store.close().await;
     let again = Store::open(&world.location).await.unwrap();
     assert_eq!(crate::world::head(&again, owner.tenant, room).await, Some((1, "e1".into())));
-    assert_eq!(again.restored_at().await.unwrap(), None);
     again.close().await;
 }
 
@@ -36,7 +42,7 @@ async fn the_directory_and_its_file_are_private() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&data), 0o700);
         for entry in fs::read_dir(&data).unwrap() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
@@ -93,13 +99,88 @@ async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree(
         store.ping().await.unwrap();
         store.close().await;
     }
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-    let later = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
-    let work = async move { client.batch_execute(later).await };
-    let (done, _) = tokio::join!(work, connection);
-    done.unwrap();
+    run(&url, "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')").await;
     let opened = Store::open(&location).await;
     assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 1 })), "{opened:?}");
+    server.drop(&name).await;
+}
+
+/// What everything in a directory is called and holds.
+fn contents(directory: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn looking_at_a_file_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    // A name that has to be written otherwise in an address.
+    let data = directory.path().join("50% of #1?");
+    let location = Location::Sqlite(data.clone());
+    for looked in [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)] {
+        assert!(matches!(looked, Err(OpenError::NothingThere { .. })), "{looked:?}");
+    }
+    assert!(!data.exists());
+    Store::open(&location).await.unwrap().close().await;
+    let before = contents(&data);
+    assert!(inspect(&location).await.unwrap().durability.durable);
+    assert_eq!(contents(&data), before);
+
+    rusqlite::Connection::open(data.join("meet-ai.db")).unwrap().execute_batch(OLDER).unwrap();
+    let before = contents(&data);
+    for looked in [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)] {
+        assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 1 })), "{looked:?}");
+    }
+    assert!(contents(&data)[OsStr::new("meet-ai.db")] == before[OsStr::new("meet-ai.db")]);
+}
+
+/// Makes a database one of the time before there were versions.
+const OLDER: &str = "DELETE FROM refinery_schema_history";
+
+#[tokio::test]
+async fn looking_and_backing_up_change_nothing_in_postgres() {
+    let Some(server) = Server::find() else { return };
+    let (name, url) = server.create().await;
+    let location = Location::Postgres(SecretUrl::new(url.clone()));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup.db");
+    for older in [false, true] {
+        if older {
+            Store::open(&location).await.unwrap().close().await;
+            run(&url, OLDER).await;
+        }
+        let backed_up = backup(&location, &file).await.map_err(|error| match error {
+            BackupError::Open(error) => error,
+            other => panic!("{other:?}"),
+        });
+        let looked = [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)];
+        for looked in looked.into_iter().chain([backed_up.map(drop)]) {
+            let expected = match &looked {
+                Err(OpenError::NothingThere { .. }) => !older,
+                Err(OpenError::OlderSchema { found: 0, known: 1 }) => older,
+                _ => false,
+            };
+            assert!(expected, "{looked:?}");
+        }
+        assert!(!file.exists());
+        let untouched = if older {
+            "SELECT 1 / CASE WHEN EXISTS (SELECT 1 FROM refinery_schema_history) THEN 0 ELSE 1 END"
+        } else {
+            "SELECT 1 / CASE WHEN EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'public') THEN 0 ELSE 1 END"
+        };
+        run(&url, untouched).await;
+    }
+    server.drop(&name).await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_syncs_no_commits_is_found_out() {
+    let Some(server) = Server::find() else { return };
+    let (name, url) = server.create().await;
+    Store::open(&Location::Postgres(SecretUrl::new(url.clone()))).await.unwrap().close().await;
+    let careless = SecretUrl::new(format!("{url}?options=-c%20synchronous_commit%3Doff"));
+    let durability = inspect(&Location::Postgres(careless)).await.unwrap().durability;
+    assert!(!durability.durable, "{durability:?}");
     server.drop(&name).await;
 }
 

@@ -15,6 +15,7 @@ crate::on_both!(
     another_room_has_its_own_words,
     strange_queries_find_nothing_and_fail_nowhere,
     a_long_room_is_searched_to_its_beginning,
+    long_messages_are_found_up_to_a_mebibyte_at_a_time,
 );
 
 async fn room_with(world: &World, owner: &Owner, appender: &Appender, lines: &[&str]) -> RoomId {
@@ -30,10 +31,21 @@ async fn find(world: &World, owner: &Owner, room: RoomId, query: &str) -> Vec<u6
     found.into_iter().map(|message| message.seq).collect()
 }
 
-/// Searches as a patient caller: on a machine that is busy with other tests, the time of a search may run out.
 async fn search(world: &World, owner: &Owner, room: RoomId, words: &[String]) -> Vec<Message> {
+    page(world, owner, room, words, None, 100).await
+}
+
+/// Searches as a patient caller: on a machine that is busy with other tests, the time of a search may run out.
+async fn page(
+    world: &World,
+    owner: &Owner,
+    room: RoomId,
+    words: &[String],
+    before: Option<u64>,
+    limit: u32,
+) -> Vec<Message> {
     for _ in 0..100 {
-        match world.store.search(owner.tenant, room, words, None, 0, 100).await {
+        match world.store.search(owner.tenant, room, words, before, 0, limit).await {
             Err(StoreError::Interrupted) => {}
             found => return found.unwrap(),
         }
@@ -164,4 +176,24 @@ async fn a_long_room_is_searched_to_its_beginning(world: Arc<World>) {
     // A page that crosses from one block into the one before.
     let page = world.store.search(owner.tenant, room, &words("hay"), Some(16_386), 0, 5).await.unwrap();
     assert!(page.iter().map(|message| message.seq).eq((16_381..=16_385).rev()));
+}
+
+async fn long_messages_are_found_up_to_a_mebibyte_at_a_time(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (appender, _) = world.appender();
+    let room = world.room(owner.tenant).await;
+    let long = "needle ".repeat(4_000);
+    join_all((0..150).map(|_| appender.append(world.message(&owner, room, &long)))).await;
+    let mut before = None;
+    let mut seqs = Vec::new();
+    while before != Some(1) {
+        let found = page(&world, &owner, room, &words("needle"), before, 1000).await;
+        let (last, others) = found.split_last().unwrap();
+        let bytes: usize = others.iter().map(|message| message.content.len()).sum();
+        assert!(bytes < 1024 * 1024, "{bytes}");
+        assert!(last.seq == 1 || bytes + last.content.len() >= 1024 * 1024, "{bytes}");
+        seqs.extend(found.iter().map(|message| message.seq));
+        before = Some(last.seq);
+    }
+    assert!(seqs.into_iter().eq((1..=150).rev()));
 }

@@ -11,6 +11,30 @@ async fn talk(caller: &Caller, room: &str, count: usize, what: &str) {
     }
 }
 
+/// Reads a room of which 300 messages were kept, while 300 more are said, as one who had seen 500 of it.
+async fn read_on_from_500(owner: &Caller, room: &str, old_epoch: &str, epoch: &str) {
+    // A cursor above the head, before and with the epoch that it belongs to.
+    let path = format!("/api/rooms/{room}/messages");
+    assert_eq!(owner.get(&format!("{path}?after_seq=500")).await.refusal(400), "unknown_cursor");
+    talk(owner, room, 300, "new").await;
+    for wait in ["", "&wait=30"] {
+        let stale = owner.get(&format!("{path}?after_seq=500&epoch={old_epoch}{wait}")).await;
+        assert_eq!(stale.refusal(400), "unknown_cursor");
+    }
+    let full: Vec<String> = owner.messages(room, "?limit=1000").await.into_iter().map(|m| m.content).collect();
+    assert_eq!(full.len(), 600);
+    assert!(!full.iter().any(|content| content.starts_with("lost")));
+    let mut socket = owner.socket(room, &format!("?since=500&epoch={old_epoch}")).await;
+    let resync = socket.expect("resync").await;
+    assert_eq!((&resync["head_seq"], &resync["epoch"]), (&json!(600), &json!(epoch)));
+    let mut events = owner.stream(&format!("/api/rooms/{room}/events?since=500&epoch={old_epoch}")).await;
+    assert_eq!(events.expect("resync").await.data["epoch"], json!(epoch));
+    let above = owner.clone().with_header("last-event-id", "5000");
+    assert_eq!(above.stream(&format!("/api/rooms/{room}/events")).await.expect("resync").await.data["head_seq"], 600);
+    let said = owner.say(room, "ann", "live").await;
+    assert_eq!((socket.message().await, json!(said)), (said.clone(), events.expect("message").await.data));
+}
+
 #[tokio::test]
 async fn a_reader_that_was_ahead_of_the_backup_ends_with_the_full_log_on_every_transport() {
     for database in databases().await {
@@ -43,34 +67,12 @@ async fn a_reader_that_was_ahead_of_the_backup_ends_with_the_full_log_on_every_t
         let epoch = shown["epoch"].as_str().unwrap().to_owned();
         assert_ne!(epoch, old_epoch);
 
-        // A cursor above the head, before and with the epoch that it belongs to.
-        let path = format!("/api/rooms/{room}/messages");
-        assert_eq!(owner.get(&format!("{path}?after_seq=500")).await.refusal(400), "unknown_cursor");
-        talk(&owner, &room, 300, "new").await;
-        for wait in ["", "&wait=30"] {
-            let stale = owner.get(&format!("{path}?after_seq=500&epoch={old_epoch}{wait}")).await;
-            assert_eq!(stale.refusal(400), "unknown_cursor");
-        }
-        let full: Vec<String> = owner.messages(&room, "?limit=1000").await.into_iter().map(|m| m.content).collect();
-        assert_eq!(full.len(), 600);
-        assert!(!full.iter().any(|content| content.starts_with("lost")));
-        let mut socket = owner.socket(&room, &format!("?since=500&epoch={old_epoch}")).await;
-        let resync = socket.expect("resync").await;
-        assert_eq!((&resync["head_seq"], &resync["epoch"]), (&json!(600), &json!(epoch)));
-        let mut events = owner.stream(&format!("/api/rooms/{room}/events?since=500&epoch={old_epoch}")).await;
-        assert_eq!(events.expect("resync").await.data["epoch"], json!(epoch));
-        let above = owner.clone().with_header("last-event-id", "5000");
-        assert_eq!(
-            above.stream(&format!("/api/rooms/{room}/events")).await.expect("resync").await.data["head_seq"],
-            600
-        );
-        let said = owner.say(&room, "ann", "live").await;
-        assert_eq!((socket.message().await, json!(said)), (said.clone(), events.expect("message").await.data));
+        read_on_from_500(&owner, &room, &old_epoch, &epoch).await;
 
         // What was signed in or invited is over; the key is not.
         for ended in [&session, &guest] {
             let ended = server.stranger().with_token(ended.token());
-            assert_eq!(ended.get(&path).await.refusal(401), "invalid_key");
+            assert_eq!(ended.get(&format!("/api/rooms/{room}/messages")).await.refusal(401), "invalid_key");
         }
         let body = json!({ "invite": invite["token"], "name": "late" });
         assert_eq!(server.stranger().post_json("/api/session", body).await.refusal(410), "expired");

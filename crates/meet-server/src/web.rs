@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{Html, IntoResponse, Response},
-    routing::get,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{any, get},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -41,8 +41,31 @@ pub(crate) fn routes() -> Router<App> {
         .route("/key", get(page))
         .route("/docs", get(page))
         .route("/r/{id}", get(page))
-        .route("/{file}", get(file).fallback(edge::not_found))
+        .route("/key/", get(without_slash))
+        .route("/docs/", get(without_slash))
+        .route("/{file}", get(file).fallback(lost))
         .route("/assets/{file}", get(asset))
+        // The rest: whoever looks for an address that is none may be a browser.
+        .route("/{folder}/", any(lost))
+        .route("/{folder}/{*rest}", any(lost))
+}
+
+/// The page's address as links write it.
+async fn without_slash(uri: Uri) -> Redirect {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("{}{query}", uri.path().trim_end_matches('/')))
+}
+
+/// The answer to an address that is none: the page that says so for a browser, the API's error for a program.
+async fn lost(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_api = uri.path() == "/api" || uri.path().starts_with("/api/");
+    if is_api || !accepted.contains("text/html") {
+        return edge::not_found().await;
+    }
+    let mut response = page(State(app)).await;
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// The one page, whatever the address: the script in it looks at that.
@@ -76,18 +99,24 @@ fn with_policy(answer: impl IntoResponse) -> Response {
     response
 }
 
-async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    embedded(&format!("assets/{name}"), &headers, FOREVER).await
+async fn asset(State(app): State<App>, Path(name): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+    match embedded(&format!("assets/{name}"), &headers, FOREVER) {
+        Some(answer) => answer,
+        None => lost(State(app), uri, headers).await,
+    }
 }
 
-async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    embedded(&name, &headers, "no-cache").await
+async fn file(State(app): State<App>, Path(name): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+    match embedded(&name, &headers, "no-cache") {
+        Some(answer) => answer,
+        None => lost(State(app), uri, headers).await,
+    }
 }
 
-/// An embedded file, in the smallest form that the browser takes, or nothing when it has it already.
-async fn embedded(path: &str, headers: &HeaderMap, cache: &'static str) -> Response {
+/// An embedded file, in the smallest form that the browser takes, or an empty answer when it has it already.
+fn embedded(path: &str, headers: &HeaderMap, cache: &'static str) -> Option<Response> {
     let is_hidden = path == "index.html" || matches!(path.rsplit('.').next(), Some("br" | "gz"));
-    let Some(plain) = Assets::get(path).filter(|_| !is_hidden) else { return edge::not_found().await };
+    let plain = Assets::get(path).filter(|_| !is_hidden)?;
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (encoding, file) = smallest(path, accepted).map_or((None, plain), |(name, file)| (Some(name), file));
     let etag = etag(&file);
@@ -104,7 +133,7 @@ async fn embedded(path: &str, headers: &HeaderMap, cache: &'static str) -> Respo
     if let Some(encoding) = encoding {
         answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    response
+    Some(response)
 }
 
 fn smallest(path: &str, accepted: &str) -> Option<(&'static str, EmbeddedFile)> {

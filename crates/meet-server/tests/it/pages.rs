@@ -55,6 +55,32 @@ async fn tags_for_previews_speak_of_the_public_url() {
     }
 }
 
+#[tokio::test]
+async fn an_address_that_is_none_is_a_page_for_browsers_and_an_error_for_programs() {
+    let server = Server::start().await;
+    let browser = server.stranger().with_header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for path in ["/nothing", "/nothing/", "/nothing/at/all", "/r", "/r/", "/assets/none.js", "/assets/", "/key/x"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 404, "{path}");
+        assert!(page.header("content-type").starts_with("text/html"), "{path}");
+        assert!(page.header("content-security-policy").contains("default-src 'none'"), "{path}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(server.stranger().get(path).await.refusal(404), "not_found", "{path}");
+    }
+    for path in ["/api", "/api/", "/api/nothing", "/api/nothing/at/all"] {
+        assert_eq!(browser.get(path).await.refusal(404), "not_found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_a_slash_behind_it_leads_to_the_page() {
+    let server = Server::start().await;
+    for (path, page) in [("/key/", "/key"), ("/docs/", "/docs"), ("/key/?next=/r/1", "/key?next=/r/1")] {
+        let answer = server.stranger().get(path).await;
+        assert_eq!((answer.status, answer.header("location")), (308, page), "{path}");
+    }
+}
+
 /// Whether the pages were built into this binary.
 fn is_built(page: &str) -> bool {
     page.contains("/assets/")

@@ -75,9 +75,41 @@ for (const colorScheme of ['light', 'dark']) {
       await ann.page.keyboard.press('Escape');
       await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
     }
+    await ann.composer.pressSequentially('@sc');
+    await ann.page.getByRole('listbox').waitFor();
+    await isAccessible(ann, 'names that complete a mention');
+    await ann.composer.fill('');
+    await ann.button('Search this room').click();
+    await ann.page.getByLabel('Words to find').fill('parser');
+    await ann.page.getByRole('dialog').getByText('What does the parser say').waitFor();
+    await isAccessible(ann, 'what a search found');
+    await ann.button('Close').click();
+    await ann.composer.fill('one too many');
+    await ann.composer.press('Enter');
+    await ann.log.getByText('Not sent.').waitFor();
+    await isAccessible(ann, 'a message that was not sent');
+    await server.kill();
+    await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor();
+    await isAccessible(ann, 'the page without a server');
+    await server.restart();
+    await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor({ state: 'detached' });
+
     await ann.page.goto('/key');
     await ann.heading('Key and account').waitFor();
     await isAccessible(ann, 'the account');
+    await ann.button('Sign out…').click();
+    await ann.page.getByRole('dialog', { name: 'Sign out?' }).waitFor();
+    await isAccessible(ann, 'the question before signing out');
+    await ann.page.keyboard.press('Escape');
+    await ann.button('Use another key').click();
+    await ann.button('Copy the old key').waitFor();
+    await isAccessible(ann, 'the key page of somebody who has a key');
+    await ann.page.goto('/r/01900000-0000-7000-8000-000000000001');
+    await ann.heading('This room is not here').waitFor();
+    await isAccessible(ann, 'a room that is gone');
+    await ann.page.goto('/nowhere/at/all');
+    await ann.heading('There is nothing here').waitFor();
+    await isAccessible(ann, 'an address that is none');
     await ann.page.goto('/docs');
     await ann.page.getByRole('heading').first().waitFor();
     await isAccessible(ann, 'the API reference');
@@ -87,8 +119,133 @@ for (const colorScheme of ['light', 'dark']) {
     await gus.page.goto(`/#invite=${invite.token}`);
     await gus.heading('You are invited').waitFor();
     await isAccessible(gus, 'the page of an invite');
-  });
+  }, { MEET_AI_LIMITS__MESSAGES_PER_ROOM: '3' });
 }
+
+story('every page has a title of its own, and the way from page to page goes to its heading', async ({ sit }) => {
+  const ann = await sit('Ann', { hasTouch: true, isMobile: true });
+  /** Waits until the page has a title, and its heading the focus. */
+  const isAt = async (heading, title = heading) => {
+    await ann.page.waitForFunction(
+      ([heading, title]) => document.title === `${title} – meet-ai` && document.activeElement?.localName === 'h1' && document.activeElement.innerText === heading,
+      [heading, title],
+    );
+  };
+  await ann.page.goto('/');
+  await ann.link('Jump in').click();
+  await isAt('Jump in');
+  await ann.button('Generate API Key').click();
+  await isAt('Your key');
+  await ann.entersAs('Ann', 'Enter the chat');
+  await isAt('welcome');
+  await ann.link('Open a room of your own').click();
+  await isAt('Make your first room');
+  await ann.makesTheFirstRoom('one');
+  await ann.page.waitForFunction(() => document.title === 'one – meet-ai');
+  await ann.opensRooms();
+  await ann.page.getByRole('dialog').getByRole('link', { name: 'API reference' }).click();
+  await isAt('API reference');
+  await ann.link('meet-ai').click();
+  await isAt('one');
+  await ann.opensRooms();
+  await ann.page.getByRole('dialog').getByRole('link', { name: /Key and account/ }).click();
+  await isAt('Key and account');
+  await ann.page.goBack();
+  await isAt('one');
+  await ann.page.goto('/r/01900000-0000-7000-8000-000000000001');
+  await ann.page.waitForFunction(() => document.title === 'This room is not here – meet-ai');
+  await ann.page.goto('/nowhere');
+  await ann.page.waitForFunction(() => document.title === 'There is nothing here – meet-ai');
+});
+
+story('the page says when the server is not there, and goes on when it is back', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  await ann.makesAKey();
+  await ann.makesTheFirstRoom('one');
+  await ann.page.route('**/api/session', (route) => route.abort());
+  await ann.page.reload();
+  await ann.heading('meet-ai is not answering').waitFor();
+  assert.equal(await ann.page.title(), 'meet-ai is not answering – meet-ai');
+  await ann.page.unroute('**/api/session');
+
+  // A list that is refused is no server that is away.
+  await ann.page.route('**/api/rooms?*', (route) => route.fulfill({ status: 500, json: { error: 'the disk is gone', code: 'unavailable' } }));
+  await ann.button('Try again').click();
+  await ann.heading('This did not work').waitFor();
+  await ann.page.getByText('The disk is gone.').waitFor();
+  await ann.page.unroute('**/api/rooms?*');
+  await ann.button('Try again').click();
+  await ann.composer.waitFor();
+
+  // The session ends while nobody can be asked who is here.
+  await ann.page.route('**/api/session', (route) => route.abort());
+  await ann.context.clearCookies();
+  await ann.page.route('**/api/rooms?*', (route) => route.fulfill({ status: 401, json: { error: 'Missing API key', code: 'missing_key' } }));
+  await ann.opensRooms();
+  await ann.page.getByRole('dialog').getByRole('link', { name: /Key and account/ }).click();
+  await ann.link('To the chat').click();
+  await ann.heading('meet-ai is not answering').waitFor();
+  await ann.page.unroute('**/api/session');
+  await ann.page.unroute('**/api/rooms?*');
+  await ann.button('Try again').click();
+  await ann.composer.waitFor();
+  await ann.says('signed in again');
+  assert.equal(server.log.includes('signed in again'), false);
+});
+
+story('Tab passes the messages by, and the arrow keys lead into them', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  const room = await server.call('POST', '/api/rooms', { key, body: { name: 'dense' } });
+  const say = (body) => server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: { sender: 'scout', ...body } });
+  const first = await say({ content: 'see https://example.org' });
+  await say({ content: `\`\`\`js\n1\n\`\`\`\n${'line\n'.repeat(80)}`, reply_to: first.id });
+  await ann.page.goto(`/r/${room.id}`);
+  await ann.button('Show all of it').waitFor();
+  const { keyboard } = ann.page;
+  const focused = () => ann.page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText);
+  await ann.log.focus();
+  await keyboard.press('Tab');
+  assert.equal(await focused(), 'Message dense');
+  await ann.log.focus();
+  await keyboard.press('ArrowUp');
+  const inside = [];
+  for (let presses = 0; presses < 4; presses++) {
+    await keyboard.press('Tab');
+    inside.push((await focused()).split('\n')[0]);
+  }
+  assert.deepEqual(inside, ['scout', 'Copy code', 'Show all of it', 'Reply to scout']);
+});
+
+story('an owner invites to the room from the drawer, too, and brings an agent without a key of the own', async ({ server, sit }) => {
+  const olga = await sit('Olga');
+  await olga.follows(await server.ownerLink(), 'Come in');
+  await olga.makesARoom('den');
+  await olga.page.getByText('trades what follows').waitFor();
+  // The address of this server as the others know it is not always the one in the bar.
+  await olga.page.route('**/invites', async (route) => {
+    if (route.request().method() !== 'POST') return route.fallback();
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), url: 'https://meet.example.org/#invite=secret' } });
+  });
+  await olga.opensRooms();
+  await olga.button('Invite to den').click();
+  const dialog = olga.page.getByRole('dialog', { name: 'Invite' });
+  await dialog.getByRole('button', { name: 'Create link' }).click();
+  await dialog.getByText('https://meet.example.org/#invite=secret', { exact: true }).waitFor();
+  await olga.page.goto('/key');
+  await olga.page.getByText('It came with the owner link').waitFor();
+  assert.equal(await olga.button('Change name').count(), 0);
+});
+
+story('on a phone the API reference has an index that folds', async ({ sit }) => {
+  const ann = await sit('Ann', { viewport: { width: 390, height: 740 }, hasTouch: true, isMobile: true });
+  await ann.page.goto('/docs/');
+  await ann.page.getByText('All operations').click();
+  await ann.page.getByRole('navigation', { name: 'Operations' }).getByRole('link', { name: 'Create room' }).click();
+  await ann.page.waitForURL(/\/docs#create-room$/);
+  await ann.page.getByRole('navigation', { name: 'Operations' }).waitFor({ state: 'hidden' });
+});
 
 story('on a phone nothing is wider than the screen', async ({ server, sit }) => {
   const ann = await sit('n'.repeat(64), { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });

@@ -47,10 +47,24 @@ const PAYLOADS = [
   '#'.repeat(2000) + ' ' + '> '.repeat(500) + '*'.repeat(3000),
 ].map((text) => text.replaceAll('ELSEWHERE', ELSEWHERE));
 
-story('signing out in one tab signs out the others, and the browser forgets the key and the drafts', async ({ sit }) => {
+/** A room into which somebody came by an invite, and has this name since. */
+async function aRoomWithAGuest(server, key, name) {
+  const room = await server.call('POST', '/api/rooms', { key, body: { name: 'base' } });
+  const invite = await server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } });
+  await server.call('POST', '/api/session', { body: { invite: invite.token, name } });
+  return room;
+}
+
+story('signing out in one tab signs out the others, and the browser forgets the key, the drafts and what was not sent', async ({ sit }) => {
   const ann = await sit('Ann');
   await ann.makesAKey();
   await ann.makesTheFirstRoom('private');
+  await ann.says('one');
+  await ann.composer.fill('refused');
+  await ann.composer.press('Enter');
+  await ann.log.getByText('Not sent.').waitFor();
+  const unsent = () => ann.page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.startsWith('meet-ai-unsent')));
+  assert.equal((await unsent()).length, 1);
   await ann.composer.fill('half a thought');
   const other = await ann.context.newPage();
   await other.goto('/key');
@@ -60,6 +74,67 @@ story('signing out in one tab signs out the others, and the browser forgets the 
   await ann.button('Generate API Key').waitFor();
   const kept = await ann.page.evaluate(() => Object.keys(localStorage));
   assert.deepEqual(kept.filter((key) => key === 'meet-ai-key' || key.startsWith('meet-ai-draft')), []);
+  assert.deepEqual(await unsent(), []);
+}, { MEET_AI_LIMITS__MESSAGES_PER_ROOM: '1' });
+
+story('a browser that has a key offers a copy before another takes its place, and keeps it until then', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const old = await ann.makesAKey();
+  const kept = () => ann.page.evaluate(() => localStorage.getItem('meet-ai-key'));
+  await ann.page.goto('/key');
+  await ann.button('Use another key').click();
+  await ann.button('Copy the old key').waitFor();
+  await ann.button('Generate API Key').click();
+  const made = await ann.page.getByTestId('api-key').innerText();
+  assert.notEqual(made, old);
+  await ann.button('Copy the old key').waitFor();
+  assert.equal(await kept(), old);
+  await ann.button('Keep the old key').click();
+  await ann.heading('Key and account').waitFor();
+
+  const other = await server.newKey();
+  await aRoomWithAGuest(server, other, 'Ann');
+  await ann.button('Use another key').click();
+  await ann.page.getByLabel('API key').fill(other);
+  await ann.entersAs('Ann', 'Continue');
+  await ann.page.getByText('Somebody here is called Ann already.').waitFor();
+  assert.equal(await kept(), old);
+  await ann.entersAs('Anna', 'Continue');
+  await ann.heading('base').waitFor();
+  assert.equal(await kept(), other);
+});
+
+story('another tab that signs in by another key takes the first one along', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  await ann.makesAKey();
+  await ann.makesTheFirstRoom('mine');
+  const mine = ann.page.url();
+  const other = await ann.context.newPage();
+  await other.goto('/key');
+  await other.getByRole('button', { name: 'Use another key' }).click();
+  await other.getByLabel('API key').fill(await server.newKey());
+  await other.getByRole('button', { name: 'Continue' }).click();
+  await ann.heading('This room is not here').waitFor();
+  assert.equal(ann.page.url(), mine);
+  assert.equal(await ann.composer.count(), 0);
+});
+
+story('a name that somebody took in the meantime does not lock its owner out', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await server.newKey();
+  const room = await aRoomWithAGuest(server, key, 'Ann');
+  await ann.context.addInitScript(
+    ([key]) => {
+      if (localStorage.getItem('meet-ai-key')) return;
+      localStorage.setItem('meet-ai-key', key);
+      localStorage.setItem('meet-ai-name', 'Ann');
+    },
+    [key],
+  );
+  await ann.page.goto('/');
+  await ann.says('in');
+  const [said] = await server.call('GET', `/api/rooms/${room.id}/messages`, { key });
+  assert.match(said.sender, /^Ann-\d\d$/);
 });
 
 story('hostile messages run nothing, fetch nothing and hide nothing', async ({ server, sit }) => {

@@ -80,6 +80,41 @@ story('two people see each other come, write and answer', async ({ server, sit }
   assert.equal(second.reply_to, first.id);
 });
 
+story('a message from long ago is found, and the newest one is a click away', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await server.operatorKey();
+  const room = await server.call('POST', '/api/rooms', { key, body: { name: 'archive' } });
+  const say = (sender, content) => server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: { sender, content } });
+  await say('scout', 'the needle is here');
+  for (let batch = 0; batch < 26; batch++) await Promise.all(Array.from({ length: 50 }, () => say('scout', 'hay')));
+  await say('scout', 'the last straw');
+
+  await ann.signsIn(key);
+  await ann.page.goto(`/r/${room.id}`);
+  await ann.sees('the last straw');
+  const dialog = ann.page.getByRole('dialog', { name: 'Search this room' });
+  const searches = async () => {
+    await ann.button('Search this room').click();
+    await ann.page.getByLabel('Words to find').fill('needle');
+    await dialog.getByText('the needle is here').click();
+  };
+  await ann.page.route('**/messages?before_seq=*', (route) => route.abort());
+  await searches();
+  await ann.page.getByText('The server cannot be reached.').waitFor();
+  assert.ok(await dialog.isVisible());
+  await ann.page.unroute('**/messages?before_seq=*');
+  await dialog.getByText('the needle is here').click();
+  await dialog.waitFor({ state: 'detached' });
+  await ann.sees('the needle is here');
+  await ann.log.getByText('This is where the room begins.').waitFor();
+
+  await say('scout', 'meanwhile');
+  await ann.page.getByRole('button', { name: '1 new message' }).click();
+  await ann.sees('meanwhile');
+  await ann.says('back at the end');
+  assert.deepEqual((await ann.reads()).slice(-3), ['the last straw', 'meanwhile', 'back at the end']);
+});
+
 story('messages sent in one burst from both sides come to both in one order', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await ann.makesAKey();

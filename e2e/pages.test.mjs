@@ -110,6 +110,11 @@ for (const colorScheme of ['light', 'dark']) {
     await ann.page.goto('/nowhere/at/all');
     await ann.heading('There is nothing here').waitFor();
     await isAccessible(ann, 'an address that is none');
+    await ann.page.route('**/api/session', (route) => route.abort());
+    await ann.page.goto('/');
+    await ann.heading('meet-ai is not answering').waitFor();
+    await isAccessible(ann, 'the page that nobody answers');
+    await ann.page.unroute('**/api/session');
     await ann.page.goto('/docs');
     await ann.page.getByRole('heading').first().waitFor();
     await isAccessible(ann, 'the API reference');
@@ -285,9 +290,16 @@ story('on a phone nothing is wider than the screen', async ({ server, sit }) => 
   await ann.page.goto('/key');
   await ann.heading('Key and account').waitFor();
   await fits('the account');
+  await ann.button('Use another key').click();
+  await ann.button('Generate API Key').click();
+  await ann.button('Copy the old key').waitFor();
+  await fits('another key');
   await ann.page.goto('/docs');
-  await ann.page.getByRole('heading').first().waitFor();
+  await ann.page.getByText('All operations').click();
   await fits('the API reference');
+  await ann.page.goto('/nowhere');
+  await ann.heading('There is nothing here').waitFor();
+  await fits('an address that is none');
 });
 
 story('the page follows the system into the dark, and the theme button overrules it for good', async ({ sit }) => {

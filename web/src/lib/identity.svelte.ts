@@ -58,7 +58,7 @@ export class Identity {
 
   /** Finds out who is here; signs in by the kept key when only that is left. Fails when the server is away. */
   async start(): Promise<void> {
-    if (this.#stored) this.key = local.get(KEY);
+    if (this.#stored || this.key === null) this.keepKey(local.get(KEY));
     const key = this.key;
     const [byCookie, byKey] = await Promise.all([look(null), key === null ? null : look(key)]);
     if (byKey?.ok === null && byKey.dead) this.keepKey(null);

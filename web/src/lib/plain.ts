@@ -4,7 +4,7 @@
 /** The longest text that is parsed. */
 const MOST_LENGTH = 8192;
 /** The most signs of inline markup that are parsed in one text, code aside. */
-const MOST_SIGNS = 600;
+const MOST_SIGNS = 1000;
 
 const SIGNS = /[*_~`[\]<!\\@]/g;
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^`\n]*)$/;

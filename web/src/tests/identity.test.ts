@@ -148,6 +148,18 @@ describe('signing out', () => {
 });
 
 describe('other tabs', () => {
+  it('may bring a key, and take it away', async () => {
+    const identity = new Identity();
+    await identity.start();
+    localStorage.setItem('meet-ai-key', OWN);
+    await identity.start();
+    expect([identity.state, identity.keyed]).toEqual(['in', true]);
+    localStorage.removeItem('meet-ai-key');
+    server.cookie = null;
+    await identity.start();
+    expect([identity.state, identity.key]).toEqual(['out', null]);
+  });
+
   it('are told apart from this one when they become somebody else', async () => {
     const identity = new Identity();
     await identity.signInByKey(OWN, 'anna');

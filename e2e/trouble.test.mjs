@@ -19,7 +19,10 @@ story('the server is killed and comes back: the page says so, and nothing is los
   await bob.sees('before');
 
   await server.kill('SIGKILL');
-  await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor();
+  const status = ann.page.getByRole('status').filter({ hasText: 'Reconnecting' });
+  await status.waitFor();
+  await ann.page.getByText(/^Reconnecting in \d+ s/).waitFor();
+  assert.doesNotMatch(await status.innerText(), /\d/, 'the countdown is read out');
   for (const text of ['written while away', 'and another one']) {
     await ann.composer.fill(text);
     await ann.composer.press('Enter');
@@ -84,6 +87,21 @@ story(
     assert.deepEqual(await ann.reads(), ['one', 'two', 'three', 'four']);
   },
   { MEET_AI_LIMITS__MESSAGES_PER_ROOM: '2' },
+);
+
+story(
+  'a message that came too fast says so once, and counts down in silence',
+  async ({ sit }) => {
+    const { ann } = await inARoom(sit);
+    await ann.says('one');
+    await ann.composer.fill('two');
+    await ann.composer.press('Enter');
+    const refused = ann.log.getByRole('article').filter({ hasText: 'two' });
+    await refused.getByText(/^Retry in \d+ s$/).waitFor();
+    assert.equal(await refused.getByRole('alert').innerText(), 'Not sent. That was too fast for this server.');
+    assert.ok(await refused.getByRole('button', { name: 'Retry', exact: true }).isDisabled());
+  },
+  { MEET_AI_LIMITS__MESSAGES_PER_MINUTE_PER_KEY: '1' },
 );
 
 story('what was typed and not sent is there again, in its own room', async ({ sit }) => {

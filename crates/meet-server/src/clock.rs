@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,9 +23,13 @@ enum Source {
     Manual(Arc<Manual>),
 }
 
-struct Manual {
-    wall_millis: AtomicI64,
-    monotonic_millis: AtomicU64,
+/// Both times of a clock that stands still; they are moved together, or nobody could tell a jump from an advance.
+struct Manual(Mutex<(Timestamp, Duration)>);
+
+impl Manual {
+    fn times(&self) -> MutexGuard<'_, (Timestamp, Duration)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Clock {
@@ -40,46 +41,46 @@ impl Clock {
 
     /// A clock that stands still at `now` until it is moved.
     pub fn manual(now: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(Manual {
-            wall_millis: AtomicI64::new(now.millis()),
-            monotonic_millis: AtomicU64::new(0),
-        })))
+        Self(Source::Manual(Arc::new(Manual(Mutex::new((now, Duration::ZERO))))))
     }
 
     /// Moves a manual clock, wall and monotonic alike; a system clock stays as it is.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
-            let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-            manual.monotonic_millis.fetch_add(millis, Ordering::SeqCst);
-            manual.wall_millis.fetch_add(millis.cast_signed(), Ordering::SeqCst);
+            let (wall, monotonic) = &mut *manual.times();
+            *wall = wall.plus(by);
+            *monotonic += by;
         }
     }
 
     /// Moves only the wall time of a manual clock, as an operator who sets the machine's clock does.
     pub fn jump(&self, millis: i64) {
         if let Source::Manual(manual) = &self.0 {
-            manual.wall_millis.fetch_add(millis, Ordering::SeqCst);
+            let (wall, _) = &mut *manual.times();
+            *wall = Timestamp::from_millis(wall.millis().saturating_add(millis));
         }
     }
 
     /// The wall time.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now(&self) -> Timestamp {
-        let millis = match &self.0 {
-            Source::System { .. } => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            }
-            Source::Manual(manual) => manual.wall_millis.load(Ordering::SeqCst),
-        };
-        Timestamp::from_millis(millis)
+        self.both().0
     }
 
     /// Time since the clock was made, which never goes back.
     pub fn monotonic(&self) -> Duration {
+        self.both().1
+    }
+
+    /// The wall time and the monotonic one, of the same moment.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn both(&self) -> (Timestamp, Duration) {
         match &self.0 {
-            Source::System { start } => start.elapsed(),
-            Source::Manual(manual) => Duration::from_millis(manual.monotonic_millis.load(Ordering::SeqCst)),
+            Source::System { start } => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+                (Timestamp::from_millis(millis), start.elapsed())
+            }
+            Source::Manual(manual) => *manual.times(),
         }
     }
 
@@ -123,13 +124,15 @@ struct Doubt {
 
 impl Steady {
     pub(crate) fn new(clock: &Clock) -> Self {
-        Self(Mutex::new(Course { wall: clock.now(), monotonic: clock.monotonic(), doubt: None }))
+        let (wall, monotonic) = clock.both();
+        Self(Mutex::new(Course { wall, monotonic, doubt: None }))
     }
 
     /// Looks at both clocks, and tells the time that may end things.
     pub(crate) fn now(&self, clock: &Clock) -> Timestamp {
         let mut course = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        course.look(clock.now(), clock.monotonic())
+        let (wall, monotonic) = clock.both();
+        course.look(wall, monotonic)
     }
 }
 

@@ -1,10 +1,18 @@
 //! How many connections there may be: per user, tenant, address and server; watchers; lines that say nothing.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{Caller, Server, Setup, eventually, narrow_line, read_to, soon};
+
+/// How long a line may take for the head of a request; a busy machine gets a little more.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Asserts that another socket, stream, lobby and poll are all refused with this status, and told when to come back.
 async fn expect_full(caller: &Caller, room: &str, status: u16, code: &str) {
@@ -184,10 +192,108 @@ async fn a_line_that_says_nothing_is_cut_and_holds_nobody_up() {
     assert_eq!(owner.log(&room).await, [said]);
     let cut = join_all(lines.iter_mut().map(|line| async move {
         let mut rest = Vec::new();
-        soon("the line to be cut", line.read_to_end(&mut rest)).await
-    }));
-    for read in cut.await {
         // With or without a word about it.
-        drop(read);
+        drop(line.read_to_end(&mut rest).await);
+    }));
+    assert!(tokio::time::timeout(SILENCE + Duration::from_secs(5), cut).await.is_ok(), "silent lines stay open");
+}
+
+/// Opens a line and asks for something on it; gives the line and the head of the answer.
+async fn ask(server: &Server) -> (TcpStream, String) {
+    let mut line = TcpStream::connect(server.address).await.unwrap();
+    line.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let head = read_to(&mut line, "\r\n\r\n").await;
+    (line, head)
+}
+
+/// Opens lines and keeps them until one is refused, with the answer that it gets.
+async fn fill(server: &Server, most: usize) -> (Vec<TcpStream>, String) {
+    let mut lines = Vec::new();
+    loop {
+        let (mut line, head) = ask(server).await;
+        if !head.starts_with("HTTP/1.1 200") {
+            let mut body = String::new();
+            let _ = soon("the end of the answer", line.read_to_string(&mut body)).await;
+            return (lines, head + &body);
+        }
+        lines.push(line);
+        assert!(lines.len() <= most, "{} lines are open", lines.len());
     }
+}
+
+/// Waits until a new line is answered again.
+async fn expect_room(server: &Server) {
+    soon("a free place", async { while !ask(server).await.1.starts_with("HTTP/1.1 200") {} }).await;
+}
+
+#[tokio::test]
+async fn an_address_holds_only_so_many_lines_whatever_they_carry() {
+    let server = Setup::new().with(|config| config.limits.connections_per_ip = Some(8)).start().await;
+    let (lines, answer) = fill(&server, 8).await;
+    assert_eq!(lines.len(), 8);
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.ends_with("{\"error\":\"too many open connections\",\"code\":\"rate_limited\"}"), "{answer}");
+    drop(lines);
+    expect_room(&server).await;
+
+    // A socket keeps its line, long after its request.
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let mut sockets = Vec::new();
+    while let Ok(socket) = owner.try_socket(&room, "").await {
+        sockets.push(socket);
+        assert!(sockets.len() <= 8);
+    }
+    drop(sockets);
+    expect_room(&server).await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_holds_as_many_lines_as_the_server_takes() {
+    let setup = Setup::new().with(|config| {
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        config.client_ip_header = Some("x-real-ip".to_owned());
+        config.limits.connections_per_ip = Some(4);
+        config.limits.connections = Some(40);
+    });
+    let server = setup.start().await;
+    let (lines, answer) = fill(&server, 40).await;
+    assert_eq!(lines.len(), 40);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"unavailable\""), "{answer}");
+    assert!(answer.contains("\r\nretry-after: "), "{answer}");
+    drop(lines);
+    expect_room(&server).await;
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_fill_their_share_and_short_messages_still_get_through() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let long = json!({ "sender": "ann", "content": "x".repeat(30_000) });
+    let post = async || owner.post_json(&format!("/api/rooms/{room}/messages"), long.clone()).await;
+    post().await.expect(201);
+    // Nobody's credential is needed to begin a body of 256 KiB, and 64 of them are the share of an address.
+    let head = format!("POST /api/session HTTP/1.1\r\nhost: {}\r\ncontent-length: 262144\r\n\r\n", server.address);
+    let stuck = join_all((0..70).map(async |_| {
+        let mut line = TcpStream::connect(server.address).await.unwrap();
+        line.write_all(head.as_bytes()).await.unwrap();
+        line.write_all(&[b' '; 262_000]).await.unwrap();
+        line
+    }));
+    let stuck = stuck.await;
+    let refused = soon("the share to be used up", async {
+        loop {
+            let answer = post().await;
+            if answer.status != 201 {
+                break answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.refusal(503), "unavailable");
+    assert!(!refused.header("retry-after").is_empty());
+    owner.say(&room, "ann", "short").await;
+    drop(stuck);
+    soon("the share to be free", async { while post().await.status != 201 {} }).await;
 }

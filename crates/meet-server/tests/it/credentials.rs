@@ -236,6 +236,19 @@ async fn speaker_on_a_socket(caller: &Caller, room: &str, query: &str) -> Option
 }
 
 #[tokio::test]
+async fn an_empty_token_in_the_url_is_a_credential_that_fails_as_an_empty_header_is() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room_as(json!({ "name": "stage", "visibility": "public" })).await;
+    let browser = owner.browser("ann").await;
+    for path in [format!("/api/rooms/{room}/events?token="), "/api/lobby/events?token=".to_owned()] {
+        assert_eq!(browser.get(&path).await.refusal(401), "missing_key", "the cookie does not step in at {path}");
+    }
+    assert_eq!(browser.refused_socket(&room, "?token=").await.refusal(401), "missing_key");
+    assert_eq!(browser.get("/api/rooms?token=").await.refusal(400), "invalid_request");
+}
+
+#[tokio::test]
 async fn a_token_in_the_url_is_refused_wherever_no_socket_opens() {
     let server = Server::start().await;
     let owner = server.new_tenant().await;
@@ -354,8 +367,11 @@ async fn a_jump_of_the_wall_clock_ends_nothing_by_itself() {
         let guest = owner.invite(&room, "member", "Gil").await;
         let mut socket = session.socket(&room, "").await;
         let mut seq = 0;
-        for hours in [3, -3, -3, 3] {
+        // Within a day a room, within a month a session would be over.
+        for hours in [3, -3, -3, 3, 24 * 29, -24 * 29] {
             server.clock.jump(hours * 3600 * 1000);
+            server.app.sweep().await.unwrap();
+            while server.app.purge().await.unwrap() {}
             for caller in [&owner, &session, &guest] {
                 let body = if caller.token() == owner.token() {
                     json!({ "sender": "bob", "content": "hi" })

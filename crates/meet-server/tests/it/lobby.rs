@@ -1,5 +1,8 @@
 //! The lobby: everyone sees its own rooms come, change and go, and nobody else's.
 
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{Server, Setup, Stream, databases};
@@ -56,6 +59,43 @@ async fn a_busy_room_is_told_of_in_few_events_and_the_last_one_is_true() {
         events += 1;
     }
     assert!(events < 50, "{events} events for 101 changes");
+}
+
+#[tokio::test]
+async fn a_room_that_is_gone_does_not_come_back_by_news_that_was_late() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let rooms = join_all((0..60).map(async |n| owner.room(&format!("room {n}")).await)).await;
+        let last = owner.room("last").await;
+        let mut lobby = owner.stream("/api/lobby/events").await;
+        // News of all of them is under way when they go.
+        join_all(rooms.iter().map(|room| owner.say(room, "ann", "hi"))).await;
+        lobby.expect("room_updated").await;
+        join_all(rooms.iter().map(|room| owner.say(room, "ann", "news"))).await;
+        let deleted = join_all(rooms.iter().map(async |room| owner.delete(&format!("/api/rooms/{room}")).await));
+        for answer in deleted.await {
+            answer.expect(204);
+        }
+        let mut gone = HashSet::new();
+        // What was late is told before the second of two changes that came after it.
+        for name in ["first", "second"] {
+            owner.patch(&format!("/api/rooms/{last}"), json!({ "name": name })).await.expect(200);
+            loop {
+                let event = lobby.next().await.unwrap();
+                let id = event.data["id"].as_str().unwrap().to_owned();
+                match event.name.as_str() {
+                    "room_deleted" => assert!(gone.insert(id), "told twice"),
+                    _ => assert!(!gone.contains(&id), "a room that is gone comes back"),
+                }
+                if event.data["name"] == name {
+                    break;
+                }
+            }
+        }
+        assert_eq!(gone, rooms.into_iter().collect());
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,23 @@ async fn metrics_can_have_an_address_of_their_own() {
 }
 
 #[tokio::test]
+async fn metrics_that_other_machines_reach_need_the_token() {
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap();
+    let setup = Setup::new().with(|config| {
+        config.metrics.listen = Some(free);
+        config.metrics.token = Some("observer".to_owned().into());
+    });
+    let server = setup.start().await;
+    let url = format!("http://127.0.0.1:{}/metrics", free.port());
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), 401);
+    let shown = reqwest::Client::new().get(&url).bearer_auth("observer").send().await.unwrap();
+    assert_eq!(shown.status(), 200);
+    // A line that says nothing does not hold up the end.
+    let _silent = tokio::net::TcpStream::connect(("127.0.0.1", free.port())).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn metrics_name_no_room_tenant_or_user_and_do_not_grow_with_them() {
     let server = Setup::new().with(|config| config.metrics.token = Some("observer".to_owned().into())).start().await;
     let observer = server.stranger().with_token("observer");
@@ -106,6 +123,8 @@ async fn the_document_describes_every_operation_with_its_refusals() {
         for (method, operation) in methods.as_object().unwrap() {
             assert!(operation["operationId"].is_string() && operation["tags"][0].is_string(), "{method} {path}");
             for (status, response) in operation["responses"].as_object().unwrap() {
+                let sentence = response["description"].as_str().unwrap();
+                assert!(sentence.ends_with('.') && sentence.contains(' '), "{method} {path} {status}: {sentence}");
                 let schema = &response["content"]["application/json"]["schema"]["$ref"];
                 let is_refusal = status.starts_with('4') || status.starts_with('5');
                 assert!(!is_refusal || schema == &json!("#/components/schemas/ErrorBody"), "{method} {path} {status}");

@@ -1,4 +1,5 @@
-//! Long polls: they wait, wake, give up, end with what they wait for, and never skip a message.
+//! Long polls in bulk: they end with what they wait for, wake together, and never skip a message. One alone is told of
+//! in `history`.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -12,40 +13,6 @@ async fn waiting(server: &Server, caller: &Caller, path: String) -> tokio::task:
     let poll = tokio::task::spawn(async move { caller.get(&path).await });
     eventually("the poll to wait", || server.app.hub().connections() > before).await;
     poll
-}
-
-#[tokio::test]
-async fn a_long_poll_without_a_cursor_waits_from_the_head_and_wakes_with_what_is_said() {
-    for database in databases().await {
-        let server = Setup::on(database).start().await;
-        let owner = server.new_tenant().await;
-        let room = owner.room("planning").await;
-        owner.say(&room, "ann", "before").await;
-        let path = format!("/api/rooms/{room}/messages?wait=60");
-        let at_head = waiting(&server, &owner, path.clone()).await;
-        let behind = waiting(&server, &owner, format!("{path}&after_seq=1")).await;
-        // What is behind the cursor already is answered at once.
-        assert_eq!(owner.messages(&room, "?wait=60&after_seq=0").await.len(), 1);
-        let said = owner.say(&room, "ann", "now").await;
-        for poll in [at_head, behind] {
-            let answer = soon("the poll", poll).await.unwrap();
-            assert_eq!(answer.expect(200), json!([said]));
-            assert_eq!(answer.header("x-head-seq"), "2");
-        }
-        server.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_long_poll_that_hears_nothing_answers_with_an_empty_list() {
-    let server = Server::start().await;
-    let owner = server.new_tenant().await;
-    let room = owner.room("planning").await;
-    owner.say(&room, "ann", "before").await;
-    let answer = owner.get(&format!("/api/rooms/{room}/messages?wait=1")).await;
-    assert_eq!(answer.expect(200), json!([]));
-    assert_eq!(answer.header("x-head-seq"), "1");
-    assert_eq!(server.app.hub().connections(), 0);
 }
 
 #[tokio::test]

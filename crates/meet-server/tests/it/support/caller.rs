@@ -6,7 +6,7 @@ use meet_api::Message;
 use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 
-use super::{Socket, Stream, soon};
+use super::{Socket, Stream, document, soon};
 
 /// Somebody who calls the server.
 #[derive(Clone)]
@@ -97,7 +97,10 @@ impl Caller {
 
     /// Sends a request and takes the answer apart.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = soon("an answer", request.send()).await.unwrap();
+        let request = request.build().unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let response = soon("an answer", self.client.execute(request)).await.unwrap();
+        document::check(&method, &path, response.status().as_u16());
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, body: soon("a body", response.bytes()).await.unwrap().to_vec() }
     }

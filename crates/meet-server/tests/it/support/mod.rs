@@ -2,6 +2,7 @@
 
 mod caller;
 mod database;
+mod document;
 mod live;
 mod socket;
 mod stream;

@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Error, client::IntoClientRequest, protocol::CloseFrame},
 };
 
-use super::soon;
+use super::{document, soon};
 
 /// An open socket.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -36,7 +36,11 @@ impl Socket {
         }
         match soon("an upgrade", Box::pin(connect_async(request))).await {
             Ok((socket, _)) => Ok(Self(socket)),
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(Error::Http(response)) => {
+                let status = response.status().as_u16();
+                document::check("GET", path, status);
+                Err(status)
+            }
             Err(error) => panic!("no upgrade: {error}"),
         }
     }

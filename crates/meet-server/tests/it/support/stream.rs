@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use super::soon;
+use super::{document, soon};
 
 /// An open `text/event-stream`.
 pub(crate) struct Stream {
@@ -29,6 +29,7 @@ impl Stream {
     pub(super) async fn open(request: RequestBuilder) -> Self {
         let response = soon("a stream", request.send()).await.unwrap();
         let status = response.status().as_u16();
+        document::check("GET", response.url().path(), status);
         Self { status, bytes: Box::pin(response.bytes_stream()), buffer: Vec::new() }
     }
 

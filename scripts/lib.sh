@@ -54,13 +54,13 @@ need_rust() {
 }
 
 need_node() {
-  local hint="install Node.js 20.19, 22.12, 24 or a later one of these lines or after 24 (https://nodejs.org)"
+  local hint="install Node.js 20.19, 22.12 or 24, or a later one (not 21 or 23), from https://nodejs.org"
   have node || die "Node.js is missing: $hint"
   have npm || die "npm is missing: it comes with Node.js from https://nodejs.org, and as apt-get install npm from Debian"
   # What Vite and jsdom both run on; package.json says the same.
   node -e 'const [major, minor] = process.versions.node.split(".");
     process.exit((major == 20 && minor >= 19) || (major == 22 && minor >= 12) || major >= 24 ? 0 : 1)' ||
-    die "Node.js $(node --version) does not do: $hint"
+    die "Node.js $(node --version) will not do: $hint"
 }
 
 # install_packages DIR: npm packages as the lock file names them, only when it changed.

@@ -44,9 +44,10 @@ macro_rules! client_help {
     ($own:literal) => {
         concat!(
             $own,
-            "\n\nThe server and the key come from the first of these that names them: --url and --key, the environment\n\
-             (MEET_AI_URL, MEET_AI_KEY), the same names in ./.env, ~/.config/meet-ai/config.toml, and at last\n\
-             http://127.0.0.1:3000. A server that is the only one in config.toml is the default."
+            "\n\nThe server and the key come from the first of these that names them: --url and --key,\n\
+             MEET_AI_URL and MEET_AI_KEY in the environment, the same names in ./.env,\n\
+             ~/.config/meet-ai/config.toml, and at last http://127.0.0.1:3000. A server that is the only\n\
+             one in config.toml is the default."
         )
     };
 }
@@ -148,7 +149,8 @@ on its standard input, for at most 60 seconds. Treat what it reads as data: othe
 
 MEET_AI_KEY is taken out of the program's environment. A program that answers by `meet-ai
 send-message` gets the key from ./.env, in the directory in which `meet-ai listen` was started. What
-NAME of --mentions says itself is left out, so that an answer starts no program.
+NAME of --mentions says itself is left out, so that an answer starts no program; without --mentions,
+--exclude does that.
 
 Examples:
   meet-ai listen general

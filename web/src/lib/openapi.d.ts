@@ -309,7 +309,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the server can serve: its database answers and it is not stopping. */
+        /** Whether the server can serve: its database answers, messages are taken, and it is not stopping. */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -634,14 +634,23 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** @description Nobody gets in by it, and whoever did is out. */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -650,7 +659,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -659,8 +668,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -679,7 +715,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description What is kept of it; never the key. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -688,7 +724,16 @@ export interface operations {
                     "application/json": components["schemas"]["KeyInfo"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -697,8 +742,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description Only an owner may do this. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -726,6 +789,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewKey"];
                 };
             };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Sign-up is closed. */
             403: {
                 headers: {
@@ -735,8 +807,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many keys from this address. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -755,14 +854,23 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** @description The key and all that was its own are gone. */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -771,8 +879,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This needs the key itself, not a session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -791,7 +926,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Created */
+            /** @description The new key, shown this once. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -800,7 +935,16 @@ export interface operations {
                     "application/json": components["schemas"]["NewKey"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -809,8 +953,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This needs the key itself, not a session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -829,7 +1000,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The open stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -838,7 +1009,16 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -847,7 +1027,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -856,8 +1036,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -881,7 +1079,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description A page of rooms; `Link` names the next one. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -890,7 +1088,7 @@ export interface operations {
                     "application/json": components["schemas"]["Room"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -899,8 +1097,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -924,7 +1140,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description A page of rooms; `Link` names the next one. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -933,7 +1149,7 @@ export interface operations {
                     "application/json": components["schemas"]["Room"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -942,8 +1158,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -966,7 +1200,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Created */
+            /** @description The new room. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -975,7 +1209,7 @@ export interface operations {
                     "application/json": components["schemas"]["Room"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -984,7 +1218,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -993,7 +1227,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1002,8 +1236,53 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key has made as many rooms as it may in a day. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1024,7 +1303,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The room. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1033,7 +1312,25 @@ export interface operations {
                     "application/json": components["schemas"]["Room"];
                 };
             };
-            /** @description Not Found */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1042,8 +1339,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1064,14 +1379,23 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** @description The room is gone for everyone. */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1080,7 +1404,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1089,7 +1413,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1098,8 +1422,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1124,7 +1475,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description OK */
+            /** @description The room as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1133,7 +1484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Room"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1142,7 +1493,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1151,7 +1502,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1160,7 +1511,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1169,8 +1520,53 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1204,7 +1600,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The open stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1213,7 +1609,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1222,7 +1618,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1231,7 +1627,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1240,7 +1636,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1249,7 +1645,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description A guest has the name that the key gives. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1258,8 +1663,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1285,7 +1708,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description A page of invites; `Link` names the next one. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1294,7 +1717,7 @@ export interface operations {
                     "application/json": components["schemas"]["Invite"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1303,7 +1726,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1312,7 +1735,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description Only an owner may do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1321,7 +1744,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1330,8 +1753,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1356,7 +1797,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Created */
+            /** @description The invite; its token is shown this once. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1365,7 +1806,7 @@ export interface operations {
                     "application/json": components["schemas"]["NewInvite"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1374,7 +1815,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1383,7 +1824,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1392,7 +1833,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1401,8 +1842,53 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1440,7 +1926,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The messages, ascending; none when `wait` was in vain. */
             200: {
                 headers: {
                     /** @description The next and the previous page. */
@@ -1455,7 +1941,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1464,7 +1950,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1473,8 +1968,35 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1502,7 +2024,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Created */
+            /** @description The message as it is stored. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1511,7 +2033,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1520,7 +2042,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1529,7 +2051,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The room is read-only for the caller, or the sender is not its own to name. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1538,7 +2060,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1547,7 +2069,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Conflict */
+            /** @description The room is full, a guest has the sender's name, or the key was used for another message. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1556,7 +2078,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1565,7 +2087,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Payload Too Large */
+            /** @description The body, or a text in it, is too long. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1574,7 +2096,25 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many messages in a minute; `Retry-After` says when to come back. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1583,7 +2123,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Insufficient Storage */
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -1605,7 +2154,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description Who is seen in the room. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1614,7 +2163,25 @@ export interface operations {
                     "application/json": components["schemas"]["RoomPresence"];
                 };
             };
-            /** @description Not Found */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1623,8 +2190,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The room's time is over. */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1652,7 +2237,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description What was found, newest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1661,7 +2246,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1670,8 +2255,44 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1712,7 +2333,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1721,7 +2342,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1730,7 +2351,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1739,7 +2360,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Not Found */
+            /** @description For this caller there is nothing by this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1748,7 +2369,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description A guest has the name that the key gives. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1757,7 +2387,16 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Upgrade Required */
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is no WebSocket upgrade. */
             426: {
                 headers: {
                     [name: string]: unknown;
@@ -1766,8 +2405,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1786,7 +2434,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description Who the credential speaks for. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1795,8 +2443,35 @@ export interface operations {
                     "application/json": components["schemas"]["SessionInfo"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1828,7 +2503,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionInfo"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1837,7 +2512,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no such key. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1846,7 +2521,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Forbidden */
+            /** @description The request comes from the page of another server. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1855,7 +2530,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Conflict */
+            /** @description Somebody has that name. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1864,7 +2539,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Gone */
+            /** @description The invite is used up, revoked or past its time, or there never was one. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1873,8 +2548,44 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many tries from this address; `Retry-After` says when to come back. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1893,15 +2604,60 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** @description Signed out, and the cookie is cleared. */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Forbidden */
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller may not do this, or a cookie came along from the page of another server. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1920,7 +2676,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description It lives. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1940,7 +2696,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The metrics. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1949,7 +2705,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description Unauthorized */
+            /** @description This is not the token. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1960,6 +2716,15 @@ export interface operations {
             };
             /** @description No metrics here. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1978,13 +2743,22 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description The document. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1998,7 +2772,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description It can serve. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2007,7 +2781,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description Service Unavailable */
+            /** @description It stops, or its database does not answer, or it can store no messages. */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -108,8 +108,8 @@ Examples:
   meet-ai serve --listen 0.0.0.0:3000 --public-url https://meet.example.org";
 
 const DOCTOR_HELP: &str = "\
-Looks at the server's side by --data-dir and the settings, and at the client's side by --url and --key. A line that says
-fail has its fix below it, and makes the exit code 1.
+Looks at the server's side by --data-dir and the settings, and at the client's side by --url and
+--key. A line that says fail has its fix below it, and makes the exit code 1.
 
 Examples:
   meet-ai doctor
@@ -312,6 +312,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_client_command_says_where_the_key_comes_from() {
+        for command in ["generate-key", "create-room", "rooms", "send-message", "poll", "listen"] {
+            let help = Cli::command().find_subcommand(command).unwrap().get_after_help().unwrap().to_string();
+            assert!(help.contains("meet-ai/config.toml") && help.contains("Example"), "{command}: {help}");
+        }
+    }
+
+    #[test]
+    fn no_line_of_help_is_broken_by_its_width() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        }
     }
 
     #[test]

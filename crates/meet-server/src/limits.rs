@@ -376,7 +376,9 @@ mod tests {
         first.grow(BODIES_BYTES_PER_NETWORK).unwrap();
         assert!(first.grow(1).is_err() && share(1).grow(1).is_err());
         let mut others: Vec<_> = (2..=4).map(share).collect();
-        others.iter_mut().for_each(|other| other.grow(BODIES_BYTES_PER_NETWORK).unwrap());
+        for other in &mut others {
+            other.grow(BODIES_BYTES_PER_NETWORK).unwrap();
+        }
         assert!(share(5).grow(1).is_err(), "the server is full");
         drop(first);
         assert!(share(5).grow(1).is_ok());

@@ -111,7 +111,7 @@ fn add_common(path: &str, method: &HttpMethod, operation: &mut Operation) {
         if let RefOr::T(response) = response
             && response.description.is_empty()
         {
-            response.description = status.parse().map_or("", sentence).to_owned();
+            status.parse().map_or("", sentence).clone_into(&mut response.description);
         }
     }
 }

@@ -275,10 +275,11 @@ async fn bodies_that_never_end_fill_their_share_and_short_messages_still_get_thr
     post().await.expect(201);
     // Nobody's credential is needed to begin a body of 256 KiB, and 64 of them are the share of an address.
     let head = format!("POST /api/session HTTP/1.1\r\nhost: {}\r\ncontent-length: 262144\r\n\r\n", server.address);
+    let body = vec![b' '; 262_000];
     let stuck = join_all((0..70).map(async |_| {
         let mut line = TcpStream::connect(server.address).await.unwrap();
         line.write_all(head.as_bytes()).await.unwrap();
-        line.write_all(&[b' '; 262_000]).await.unwrap();
+        line.write_all(&body).await.unwrap();
         line
     }));
     let stuck = stuck.await;

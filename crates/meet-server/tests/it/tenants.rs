@@ -118,7 +118,7 @@ impl Victim {
             changer.patch(&format!("/api/rooms/{room}"), json!({ "name": name })).await.expect(200);
             while !heard.contains(name) {
                 let event = stream.next().await.unwrap();
-                heard.push_str(&format!("{} {}\n", event.name, event.data));
+                heard.extend([event.name, event.data.to_string()]);
             }
         }
         (200, heard)

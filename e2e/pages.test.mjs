@@ -75,6 +75,27 @@ for (const colorScheme of ['light', 'dark']) {
       await ann.page.keyboard.press('Escape');
       await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
     }
+    await ann.page.goto('/key');
+    await ann.heading('Key and account').waitFor();
+    await isAccessible(ann, 'the account');
+    await ann.page.goto('/docs');
+    await ann.page.getByRole('heading').first().waitFor();
+    await isAccessible(ann, 'the API reference');
+
+    const invite = await server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } });
+    const gus = await sit('Gus', { colorScheme });
+    await gus.page.goto(`/#invite=${invite.token}`);
+    await gus.heading('You are invited').waitFor();
+    await isAccessible(gus, 'the page of an invite');
+  });
+
+  story(`axe finds nothing where somebody searches, is refused or is lost, in the ${colorScheme}`, async ({ server, sit }) => {
+    const ann = await sit('Ann', { colorScheme });
+    const key = await server.newKey();
+    await ann.signsIn(key);
+    const room = await aFullRoom(server, key);
+    await ann.page.goto(`/r/${room.id}`);
+    await ann.sees('Thanks!');
     await ann.composer.pressSequentially('@sc');
     await ann.page.getByRole('listbox').waitFor();
     await isAccessible(ann, 'names that complete a mention');
@@ -95,8 +116,6 @@ for (const colorScheme of ['light', 'dark']) {
     await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor({ state: 'detached' });
 
     await ann.page.goto('/key');
-    await ann.heading('Key and account').waitFor();
-    await isAccessible(ann, 'the account');
     await ann.button('Sign out…').click();
     await ann.page.getByRole('dialog', { name: 'Sign out?' }).waitFor();
     await isAccessible(ann, 'the question before signing out');
@@ -115,15 +134,6 @@ for (const colorScheme of ['light', 'dark']) {
     await ann.heading('meet-ai is not answering').waitFor();
     await isAccessible(ann, 'the page that nobody answers');
     await ann.page.unroute('**/api/session');
-    await ann.page.goto('/docs');
-    await ann.page.getByRole('heading').first().waitFor();
-    await isAccessible(ann, 'the API reference');
-
-    const invite = await server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } });
-    const gus = await sit('Gus', { colorScheme });
-    await gus.page.goto(`/#invite=${invite.token}`);
-    await gus.heading('You are invited').waitFor();
-    await isAccessible(gus, 'the page of an invite');
   }, { MEET_AI_LIMITS__MESSAGES_PER_ROOM: '3' });
 }
 

@@ -80,6 +80,8 @@ pub struct Limits {
     pub slots: Slots,
     /// The connections below it, and those of plain requests.
     pub lines: Slots,
+    /// Those who are being told that there is no place for them.
+    pub farewells: Slots,
     /// What is still coming in.
     pub bodies: Bodies,
 }
@@ -118,7 +120,7 @@ impl App {
     /// # Errors
     /// [`StartError`] when the database cannot be opened or written.
     pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
-        let app = Self::open_beside(config, clock, bound).await?;
+        let app = Self::of(Store::open(&config.location()).await?, config, clock, bound);
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
         app.tasks().spawn_until_stop(app.clone().keep_purging());
@@ -131,7 +133,10 @@ impl App {
     /// # Errors
     /// [`StartError::Open`] when the database cannot be opened.
     pub async fn open_beside(config: Config, clock: Clock, bound: SocketAddr) -> Result<Self, StartError> {
-        let store = Store::open(&config.location()).await?;
+        Ok(Self::of(Store::open_existing(&config.location()).await?, config, clock, bound))
+    }
+
+    fn of(store: Store, config: Config, clock: Clock, bound: SocketAddr) -> Self {
         let site = Site::new(&config, bound);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
@@ -140,7 +145,7 @@ impl App {
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
         let appending = tasks.run(append).abort_handle();
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             config,
             runtime: Runtime {
                 clock,
@@ -158,7 +163,7 @@ impl App {
             appender,
             hub,
             limits: Limits::default(),
-        })))
+        }))
     }
 
     /// Makes what an empty database begins with, or takes up a first start that was cut off.

@@ -6,11 +6,12 @@ use std::{
     net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use meet_api::{ErrorBody, ErrorCode};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
 
@@ -22,6 +23,10 @@ use crate::{
 
 /// How long a refused caller is asked to stay away, in seconds.
 const RETRY_SECONDS: u64 = 2;
+/// How many callers are told at a time that there is no place for them.
+const MAX_FAREWELLS: usize = 32;
+/// How long that may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An open connection. It holds its place as long as its descriptor: also as a socket, when the request is long over.
 pub(crate) struct Line {
@@ -29,23 +34,45 @@ pub(crate) struct Line {
     _slot: Slot,
 }
 
+/// A connection that is one too many.
+pub(crate) struct TurnedAway {
+    stream: TcpStream,
+    refusal: Error,
+    _slot: Slot,
+}
+
 impl Line {
-    /// Takes a connection in; one too many is told so, and closed.
-    pub(crate) fn admit(app: &App, stream: TcpStream, peer: IpAddr) -> Option<Self> {
-        match app.take_line(peer) {
-            Ok(slot) => Some(Self { stream, _slot: slot }),
-            Err(refusal) => {
-                metrics::counter!("meet_connections_refused_total").increment(1);
-                // Nothing was sent yet, so this fits the kernel's buffer; a caller who is gone needs no answer.
-                let _ = stream.try_write(answer(&refusal).as_bytes());
-                None
-            }
-        }
+    /// Takes a connection in. One too many is to be told so; when too many are being told, it is just closed.
+    pub(crate) fn admit(app: &App, stream: TcpStream, peer: IpAddr) -> Result<Self, Option<TurnedAway>> {
+        let refusal = match app.take_line(peer) {
+            Ok(slot) => return Ok(Self { stream, _slot: slot }),
+            Err(refusal) => refusal,
+        };
+        metrics::counter!("meet_connections_refused_total").increment(1);
+        let caps = SlotCaps { user: 0, tenant: 0, ip: 0, server: MAX_FAREWELLS };
+        let slot = app.limits().farewells.take(None, None, peer, caps).map_err(|_| None)?;
+        Err(Some(TurnedAway { stream, refusal, _slot: slot }))
     }
 
     /// The connection itself.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+}
+
+impl TurnedAway {
+    /// Says why, and hangs up when the other side has or its time is over: a line that is closed with something unread
+    /// is reset, and the answer lost.
+    pub(crate) async fn tell(mut self) {
+        let farewell = async {
+            self.stream.write_all(answer(&self.refusal).as_bytes()).await?;
+            self.stream.shutdown().await?;
+            let mut unread = [0; 1024];
+            while self.stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whoever is gone needs no answer.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }
 

@@ -71,11 +71,11 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output
 async fn accept(app: &App, listener: &TcpListener, router: Router, connections: &TaskTracker) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                if let Some(line) = Line::admit(app, stream, peer.ip()) {
-                    connections.spawn(connection(app.clone(), router.clone(), line, peer));
-                }
-            }
+            Ok((stream, peer)) => match Line::admit(app, stream, peer.ip()) {
+                Ok(line) => drop(connections.spawn(connection(app.clone(), router.clone(), line, peer))),
+                Err(Some(turned_away)) => drop(connections.spawn(turned_away.tell())),
+                Err(None) => {}
+            },
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_REST).await;

@@ -80,6 +80,8 @@ async fn metrics_that_other_machines_reach_need_the_token() {
         config.metrics.token = Some("observer".to_owned().into());
     });
     let server = setup.start().await;
+    // By its first answer the server listens on both.
+    server.new_tenant().await;
     let url = format!("http://127.0.0.1:{}/metrics", free.port());
     assert_eq!(reqwest::get(&url).await.unwrap().status(), 401);
     let shown = reqwest::Client::new().get(&url).bearer_auth("observer").send().await.unwrap();

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use meet_server::Config;
+
 use crate::output::escape;
 
 /// This program with these words behind it.
@@ -11,9 +13,11 @@ pub(crate) fn command(words: &[&str]) -> String {
     written(&started_as.to_string_lossy(), words)
 }
 
-/// This program's command `name`, for the data of a server: the flags say what is not the default.
-pub(crate) fn server_command(name: &str, config: Option<&Path>, data_dir: Option<&Path>) -> String {
-    let flags = [("--config", config), ("--data-dir", data_dir)];
+/// This program's command `name` for the server of this configuration, from wherever it is typed: the flags say what is
+/// not the default. `config_file` is the file that the configuration came from.
+pub(crate) fn server_command(name: &str, config: &Config, config_file: Option<&Path>) -> String {
+    let data_dir = (config.data_dir != Config::default().data_dir).then_some(config.data_dir.as_path());
+    let flags = [("--config", config_file), ("--data-dir", data_dir)];
     let given = flags.into_iter().filter_map(|(flag, path)| Some([flag.to_owned(), path?.display().to_string()]));
     let words: Vec<String> = std::iter::once(name.to_owned()).chain(given.flatten()).collect();
     command(&words.iter().map(String::as_str).collect::<Vec<_>>())

@@ -54,18 +54,18 @@ impl Finding {
     }
 }
 
-/// Looks at everything that a server needs before it can start.
-pub async fn inspect(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![exposure(config)];
+/// Looks at everything that a server needs before it can start. `serve` is the command that starts it.
+pub async fn inspect(config: &Config, serve: &str) -> Vec<Finding> {
+    let mut findings = vec![exposure(config, serve)];
     findings.extend(data_directory(&config.data_dir));
     findings.extend(database(config).await);
     findings
 }
 
-fn exposure(config: &Config) -> Finding {
+fn exposure(config: &Config, serve: &str) -> Finding {
     let subject = "public URL";
     if let Err(exposed) = config.check_exposure() {
-        let sentence = exposed.sentence(machine_address());
+        let sentence = exposed.sentence(serve, machine_address());
         let (state, fix) = sentence.split_once('\n').unwrap_or((&sentence, "see the documentation"));
         return Finding::fail(subject, state, fix);
     }

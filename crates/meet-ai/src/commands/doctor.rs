@@ -10,7 +10,7 @@ use meet_server::{
 };
 use tokio::net::TcpListener;
 
-use super::server::load;
+use super::server::{config_file, load};
 use crate::{
     args::{ClientArgs, DoctorArgs},
     client::{Client, ClientError},
@@ -24,11 +24,13 @@ use crate::{
 /// `doctor`: a line for each thing that was looked at, and what to do where it is not well.
 pub(crate) async fn run(args: DoctorArgs) -> Outcome {
     let mut worst = Level::Ok;
+    let config_file = config_file(&args.server);
     match load(args.server) {
         Ok(config) => {
             let understood = format!("understood; `{}` prints it", invocation::command(&["config"]));
             worst = worst.max(tell(&Finding::ok("configuration", understood))?);
-            for finding in doctor::inspect(&config).await {
+            let serve = invocation::server_command("serve", &config, config_file.as_deref());
+            for finding in doctor::inspect(&config, &serve).await {
                 worst = worst.max(tell(&finding)?);
             }
             worst = worst.max(tell(&listener(&config).await)?);

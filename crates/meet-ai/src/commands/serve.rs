@@ -3,7 +3,6 @@
 use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
 };
 
 use meet_server::{App, Clock, Config, FirstStart, Hold, Started, config::machine_address, data_dir::DataDir};
@@ -12,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 
-use super::server::{chain, load};
+use super::server::{chain, config_file, load};
 use crate::{
     args::ServeArgs,
     failure::{Failure, Outcome},
@@ -22,10 +21,11 @@ use crate::{
 
 /// `serve`, until a signal ends it.
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
-    let config_file = args.server.config.clone().or_else(|| std::env::var_os("MEET_AI_CONFIG").map(PathBuf::from));
+    let config_file = config_file(&args.server);
     let config = load(args.server)?;
-    let owner_link = owner_link_command(&config, config_file.as_deref());
-    config.check_exposure().map_err(|exposed| Failure::usage(exposed.sentence(machine_address())))?;
+    let owner_link = invocation::server_command("owner-link", &config, config_file.as_deref());
+    let serve = invocation::server_command("serve", &config, config_file.as_deref());
+    config.check_exposure().map_err(|exposed| Failure::usage(exposed.sentence(&serve, machine_address())))?;
     start_logging(&config)?;
     raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::refused)?;
@@ -147,12 +147,6 @@ fn banner(app: &App, bound: SocketAddr, how_to_open: &str) -> String {
     }
     lines.push(format!("\n{how_to_open}"));
     lines.join("\n")
-}
-
-/// The command that prints another owner link for this server, from wherever it was started.
-fn owner_link_command(config: &Config, config_file: Option<&Path>) -> String {
-    let is_default = config.data_dir == Config::default().data_dir;
-    invocation::server_command("owner-link", config_file, (!is_default).then_some(&config.data_dir))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The commands beside a server: its configuration, its owner's link, its backups.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use meet_server::{App, Clock, Config, Error, backup, config::Overrides, config::PublicUrl, data_dir::DataDir};
 use secrecy::ExposeSecret as _;
@@ -20,6 +20,11 @@ pub(crate) fn load(args: ServerArgs) -> Result<Config, Failure> {
         insecure_http: args.insecure_http,
     };
     Config::load(args.config.as_deref(), own_environment()?.into_iter(), overrides).map_err(Failure::usage)
+}
+
+/// The file that a configuration comes from, when one is named.
+pub(crate) fn config_file(args: &ServerArgs) -> Option<PathBuf> {
+    args.config.clone().or_else(|| std::env::var_os("MEET_AI_CONFIG").map(PathBuf::from))
 }
 
 /// The variables that may be ours; one of them that is not text is a mistake.
@@ -79,7 +84,7 @@ pub(crate) async fn restore(args: FileArgs) -> Outcome {
     tell("restored from", &file, restored.map_err(|error| Failure::refused(chain(&error)))?)
 }
 
-fn of_file(args: FileArgs) -> Result<(std::path::PathBuf, Config), Failure> {
+fn of_file(args: FileArgs) -> Result<(PathBuf, Config), Failure> {
     let server = ServerArgs { data_dir: args.data_dir, config: args.config, ..ServerArgs::default() };
     Ok((args.file, load(server)?))
 }

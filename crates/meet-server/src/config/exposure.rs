@@ -26,9 +26,9 @@ impl Config {
 }
 
 impl Exposed {
-    /// The sentence for the operator, with the commands that work in this network. `machine` is this
-    /// machine's own address there, when it is known.
-    pub fn sentence(&self, machine: Option<IpAddr>) -> String {
+    /// The sentence for the operator, with the commands that work in this network. `serve` is the command that starts
+    /// the server, `machine` this machine's own address there, when it is known.
+    pub fn sentence(&self, serve: &str, machine: Option<IpAddr>) -> String {
         let listen = self.listen;
         let own = if listen.ip().is_unspecified() { machine } else { Some(listen.ip()) };
         let host = match own {
@@ -44,9 +44,9 @@ impl Exposed {
         format!(
             "{why}.\n\
              In a network that you trust, start it so:\n  \
-             meet-ai serve --listen {listen} --public-url {url} --insecure-http\n\
+             {serve} --listen {listen} --public-url {url} --insecure-http\n\
              Behind a proxy with TLS, under a name of your own:\n  \
-             meet-ai serve --listen {listen} --public-url https://meet.example.org"
+             {serve} --listen {listen} --public-url https://meet.example.org"
         )
     }
 }

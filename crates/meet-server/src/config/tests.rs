@@ -157,13 +157,13 @@ fn beyond_loopback_the_server_wants_tls_or_a_word_that_there_is_none() {
 #[test]
 fn the_refusal_holds_the_whole_command_for_this_network() {
     let machine = Some("192.168.1.7".parse().unwrap());
-    let sentence = exposed("0.0.0.0:3000", None, false).unwrap().sentence(machine);
+    let sentence = exposed("0.0.0.0:3000", None, false).unwrap().sentence("meet-ai serve", machine);
     assert!(
         sentence.contains("meet-ai serve --listen 0.0.0.0:3000 --public-url http://192.168.1.7:3000 --insecure-http"),
         "{sentence}"
     );
     assert!(sentence.contains("meet-ai serve --listen 0.0.0.0:3000 --public-url https://"), "{sentence}");
-    let sentence = exposed("[fd00::1]:80", None, false).unwrap().sentence(machine);
+    let sentence = exposed("[fd00::1]:80", None, false).unwrap().sentence("meet-ai serve", machine);
     assert!(sentence.contains("--public-url http://[fd00::1]:80 --insecure-http"), "{sentence}");
 }
 

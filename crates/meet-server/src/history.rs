@@ -29,8 +29,6 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 const SLICE: u32 = 64;
 /// The most messages that one filtered page looks at before it hands out what it has, with a cursor to go on.
 const MAX_LOOKED_AT: u32 = 5000;
-/// The most words of a search that count.
-const MAX_SEARCH_WORDS: usize = 8;
 
 /// What a reader leaves out; the same on every transport.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -270,7 +268,7 @@ impl App {
         before_seq: Option<u64>,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
-        let words: Vec<String> = meet_store::words(text).into_iter().take(MAX_SEARCH_WORDS).collect();
+        let words: Vec<String> = meet_store::words(text);
         if words.is_empty() {
             return Ok(Vec::new());
         }

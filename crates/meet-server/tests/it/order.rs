@@ -82,8 +82,8 @@ async fn more_long_messages_at_once_than_a_queue_may_hold_reach_everyone() {
             reading.push(Reader::from(owner.socket(&room, "").await).read_until(33));
         }
         // 32 of them fit into a queue of 1 MiB, however late a reader is; 33 do not.
-        let long = "x".repeat(32_000);
-        join_all((0..33).map(|_| owner.say(&room, "ann", &long))).await;
+        let content = "x".repeat(32_000);
+        join_all((0..33).map(|_| owner.say(&room, "ann", &content))).await;
         let log = owner.log(&room).await;
         for reader in reading {
             assert_eq!(reader.await.unwrap(), log);

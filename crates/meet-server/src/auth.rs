@@ -270,7 +270,8 @@ impl App {
         if is_key {
             return Ok(self.store().tenant_by_key(&digest).await?.map(|tenant| Member::of_key(&tenant, digest)));
         }
-        let session = self.store().session_by_digest(&digest, self.clock().now()).await?;
+        // A session that ends takes its cookie along, so the clock must not be mistaken about it.
+        let session = self.store().session_by_digest(&digest, self.steady_now()).await?;
         Ok(session.map(|session| Member::of_session(&session, digest)))
     }
 

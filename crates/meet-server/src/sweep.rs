@@ -43,6 +43,11 @@ impl Sweeper {
 }
 
 impl App {
+    /// The time for what ends for good: the wall time, unless that has just jumped.
+    pub(crate) fn steady_now(&self) -> Timestamp {
+        self.sweeper().steady.now(self.clock())
+    }
+
     /// Ends the connections of sessions and rooms whose time is over, and tells the lobbies of the rooms, once. A jump
     /// of the wall clock ends nothing until it has proved to be no mistake.
     ///
@@ -50,7 +55,7 @@ impl App {
     /// [`Error::Store`]; the next look then covers this one's time too.
     pub async fn sweep(&self) -> Result<(), Error> {
         let mut noticed = self.sweeper().noticed.lock().await;
-        let now = self.sweeper().steady.now(self.clock());
+        let now = self.steady_now();
         self.hub().end_expired(now);
         let from = noticed.until.min(now).minus(OVERLAP);
         let (mut rooms, mut after) = (HashSet::new(), None);
@@ -86,7 +91,7 @@ impl App {
     /// # Errors
     /// [`Error::Store`].
     pub async fn purge(&self) -> Result<bool, Error> {
-        Ok(self.store().purge_slice(self.sweeper().steady.now(self.clock())).await?)
+        Ok(self.store().purge_slice(self.steady_now()).await?)
     }
 
     /// Purges in slices, at once when something was marked.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "an input that breaks the target ends it")]
 
+mod centrifuge;
 mod frames;
 mod front_door;
 mod ids;

@@ -175,6 +175,8 @@ mod tests {
 
     use super::*;
 
+    const SERVE: &str = "meet-ai serve";
+
     fn config(data_dir: &Path) -> Config {
         Config { data_dir: data_dir.to_path_buf(), ..Config::default() }
     }
@@ -187,7 +189,7 @@ mod tests {
     async fn a_machine_that_never_ran_a_server_is_well() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("data");
-        let findings = inspect(&config(&path)).await;
+        let findings = inspect(&config(&path), SERVE).await;
         assert_eq!(worst(&findings), Level::Ok, "{findings:?}");
         assert!(!path.exists(), "looking makes nothing");
     }
@@ -196,7 +198,7 @@ mod tests {
     async fn a_directory_open_to_others_is_worth_a_warning_with_the_fix() {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let findings = inspect(&config(root.path())).await;
+        let findings = inspect(&config(root.path()), SERVE).await;
         let warned = findings.iter().find(|finding| finding.level == Level::Warn).unwrap();
         assert!(warned.fix.as_ref().unwrap().starts_with("chmod 700 "), "{warned:?}");
     }
@@ -208,7 +210,7 @@ mod tests {
         meet_store::Store::open(&config.location()).await.unwrap().close().await;
         let file = root.path().join("meet-ai.db");
         let before = fs::read(&file).unwrap();
-        let findings = inspect(&config).await;
+        let findings = inspect(&config, SERVE).await;
         let found = findings.iter().find(|finding| finding.subject == "database").unwrap();
         assert_eq!((found.level, found.state.starts_with("sqlite answers")), (Level::Ok, true), "{found:?}");
         assert!(fs::read(&file).unwrap() == before);
@@ -219,7 +221,7 @@ mod tests {
     async fn a_file_that_is_no_database_is_a_failure_with_the_fix() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("meet-ai.db"), "not a database at all, but some text").unwrap();
-        let findings = inspect(&config(root.path())).await;
+        let findings = inspect(&config(root.path()), SERVE).await;
         let failed = findings.iter().find(|finding| finding.subject == "database").unwrap();
         assert_eq!(failed.level, Level::Fail, "{findings:?}");
         assert!(failed.fix.is_some());

@@ -5,9 +5,9 @@
 // No HTML of the author survives: it is shown as the text that it is. Images become links.
 
 import DOMPurify, { type Config } from 'dompurify';
-import { Marked } from 'marked';
+import { Lexer, Marked, type Token } from 'marked';
 import { findMentions, fold } from './mentions';
-import { isParseable, plain } from './plain';
+import { blocks, isTangled, linked, parseable } from './plain';
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
@@ -34,6 +34,9 @@ const marked = new Marked({
     code: ({ text, lang }) => codeBlock(text, lang ?? ''),
   },
 });
+
+/** The most signs that addresses given once may come to, wherever they are meant. */
+const MOST_REPEATED = 262_144;
 
 const config: Config & { RETURN_DOM_FRAGMENT: true } = {
   ALLOWED_TAGS: [
@@ -69,16 +72,43 @@ export function sanitize(html: string): DocumentFragment {
   return purifier.sanitize(html, config);
 }
 
-/** A message's text as nodes; as plain text when it is beyond what the parser can take. */
+/** A message's text as nodes; as plain text where it is beyond what the parser can take. */
 export function render(text: string): DocumentFragment {
-  if (isParseable(text)) {
-    try {
-      return sanitize(marked.parse(text, { async: false }));
-    } catch {
-      // Nested too deep: plain it is.
-    }
+  try {
+    return sanitize(toHtml(text.replace(/\r\n?/g, '\n')));
+  } catch {
+    // Nested too deep: plain it is.
+    return sanitize(plain(text));
   }
-  return sanitize(plain(text, escapeHtml, codeBlock));
+}
+
+function plain(text: string): string {
+  return `<p class="plain">${linked(text, escapeHtml)}</p>`;
+}
+
+/** A message as HTML that the sanitiser has yet to look at. */
+export function toHtml(text: string): string {
+  const lexer = new Lexer(marked.defaults);
+  const parts = blocks(text).map((block): string | Token[] => {
+    if (block.code) return codeBlock(block.text, block.language);
+    return isTangled(block.text) ? plain(block.text) : lexer.blockTokens(block.text, []);
+  });
+  forgetLongLinks(lexer.tokens.links, text);
+  const may = parseable(lexer.inlineQueue.map(({ src }) => src));
+  for (const [index, { src, tokens }] of lexer.inlineQueue.entries()) {
+    lexer.state.inRawBlock = false;
+    if (may[index]) lexer.inlineTokens(src, tokens);
+    else tokens.push({ type: 'text', raw: src, text: linked(src, escapeHtml).replaceAll('\n', '<br>'), escaped: true });
+  }
+  return parts.map((part) => (typeof part === 'string' ? part : marked.parser(part))).join('');
+}
+
+/** Addresses that are given once and meant often must not make a short text a long document. */
+function forgetLongLinks(links: Lexer['tokens']['links'], text: string): void {
+  const most = MOST_REPEATED / text.split('[').length;
+  for (const [label, { href, title }] of Object.entries(links)) {
+    if (href.length + (title?.length ?? 0) > most) delete links[label];
+  }
 }
 
 /** Marks the mentions of known names outside code and links; the reader's own one more strongly. */

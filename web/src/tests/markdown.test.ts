@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { frameBlocks, markMentions, render, sanitize } from '../lib/markdown';
-import { isParseable } from '../lib/plain';
+import { blocks, isTangled, parseable } from '../lib/plain';
 
 function shown(text: string): HTMLElement {
   const root = document.createElement('div');
@@ -123,33 +123,82 @@ describe('a hostile message', () => {
 
 describe('a message that would keep the parser busy', () => {
   const FULL = 32_768;
-  const busy = ['~a~~ ', 'a.a.', '*a ', '_a_', '![a](', '<a ', '`a', '@a.', '[', 'a\\', '> ', '- '];
   const full = (unit: string) => unit.repeat(Math.floor(FULL / unit.length));
+  const dense = ['~a~~ ', 'a.a.', '**a ', '_a ', '![a](', '<a ', '` ', '@a.', '[', 'a\\', ' ', 'http://a.'];
+  const report = `# Report\n\n- **one**\n- \`two\`\n\n| a | b |\n|---|---|\n| 1 | *2* |\n\n`;
 
-  it.each([...busy, ' '])('is never parsed at full length: %s', (unit) => {
-    expect(isParseable(`a${full(unit)}@ b`)).toBe(false);
+  it.each(dense)('has no markdown in a paragraph full of: %s', (unit) => {
+    expect(parseable([`a${full(unit)}@ b`, 'a *b*'])).toEqual([false, true]);
   });
 
-  it('is not parsed either when it is short and dense', () => {
-    expect(isParseable('~a~~ '.repeat(400))).toBe(false);
-    expect(isParseable(`\`\`\`js\n${'a[b] * c[d];\n'.repeat(300)}\`\`\`\nThat is *all* of it.`)).toBe(true);
+  it('has markdown in a few of many paragraphs that are dense, and in all that are not', () => {
+    const may = parseable([...Array<string>(32).fill('**a '.repeat(250)), 'a *b*']);
+    expect(may.at(-1)).toBe(true);
+    expect(may.filter(Boolean).length).toBeLessThan(8);
   });
 
-  it('is shown whole, as plain text with safe links, code and mentions', () => {
-    const text = `${full('~a~~ ').slice(0, 9000)}\nsee https://example.org/a?b=1&c=2. <b>x</b> @Anna\n\n\`\`\`js\nlet a = "<b>";\n\`\`\`\nend`;
-    const root = shown(text);
+  it('counts neither code nor signs within words', () => {
+    expect(parseable(['see `a_b[0]` and some_long_name '.repeat(100)])).toEqual([true]);
+  });
+
+  it.each([
+    '>'.repeat(5),
+    '- '.repeat(17) + 'a',
+    `${' '.repeat(40)}- a`,
+    'a\n-\n'.repeat(100),
+    '> - a\nb\n'.repeat(100),
+    `- a\n${'b\n'.repeat(500)}`,
+    `|${'a|'.repeat(500)}\n|${'-|'.repeat(500)}\n${'|\n'.repeat(20)}`,
+  ])('has no markdown in a block that is tangled: %s', (block) => {
+    expect(isTangled(block)).toBe(true);
+    const root = shown(`${report}${block}\n\nafter **it**`);
+    expect(root.querySelectorAll('.plain')).toHaveLength(1);
+    expect([...root.querySelectorAll('strong')].map((strong) => strong.textContent)).toEqual(['one', 'it']);
+    expect(root.querySelectorAll('table')).toHaveLength(1);
+  });
+
+  it('is not tangled by what people and agents write', () => {
+    const list = Array.from({ length: 200 }, (_, i) => `${'  '.repeat(i % 4)}- item ${i}\n`).join('');
+    const table = `| a | b | c |\n|---|---|---|\n${'| one | two | three |\n'.repeat(300)}`;
+    const quote = '> > said\n> answered\n> - one\n'.repeat(50);
+    for (const block of [list, table, quote, '- '.repeat(40), '* * * * * * * * * * * * * * * * * * *']) {
+      expect(isTangled(block)).toBe(false);
+    }
+  });
+
+  it('keeps the markdown of everything but the paragraph that is too dense', () => {
+    const section = `${report}1. first\n\n   more of it\n\n2. second\n\n\`\`\`js\nlet a = "**";\n\n# none\n\`\`\`\n\nsee [it][x] and **that**\n\n`;
+    const hostile = '~a~~ '.repeat(2000);
+    const root = shown(`${section.repeat(50)}${hostile}\nsee https://example.org/a?b=1&c=2. <b>x</b> @Anna\n\n${section.repeat(50)}[x]: https://example.org/x`);
     expect(problems(root, true)).toEqual([]);
     expect(root.querySelector('del')).toBeNull();
-    expect(root.querySelector('.plain')?.textContent).toBe(text.split('\n\n')[0]);
-    expect(root.querySelector('a')?.getAttribute('href')).toBe('https://example.org/a?b=1&c=2');
-    expect(root.querySelector('a')?.rel).toContain('noopener');
-    expect(root.querySelector('code')?.textContent).toBe('let a = "<b>";\n');
+    expect(root.querySelector('.plain')).toBeNull();
+    for (const [selector, count] of Object.entries({ h3: 100, table: 100, ol: 100, 'ol > li': 200, pre: 100, 'td em': 100, 'p > strong': 100 })) {
+      expect([selector, root.querySelectorAll(selector).length]).toEqual([selector, count]);
+    }
+    expect(root.querySelectorAll('a[href="https://example.org/x"]')).toHaveLength(100);
+    const link = [...root.querySelectorAll('a')].find(({ textContent }) => textContent === 'https://example.org/a?b=1&c=2');
+    expect([link?.getAttribute('href'), link?.rel]).toEqual(['https://example.org/a?b=1&c=2', 'noopener noreferrer nofollow']);
     expect(root.querySelector('.mention')?.textContent).toBe('@Anna');
-    expect(root.querySelector('p:last-child')?.textContent).toBe('end');
+    expect([...root.querySelectorAll('p')].some(({ textContent }) => textContent?.startsWith(hostile.trimEnd()))).toBe(true);
+    expect(root.querySelector('code.language-js')?.textContent).toBe('let a = "**";\n\n# none\n');
+  });
+
+  it('is cut outside lists, indented code and fences, and nothing of it is lost', () => {
+    const parts = ['a\nb', '    x\n\n    y', '- a\n\n  b\n\n- c', 'end'];
+    const text = `${parts.join('\n\n')}\n\`\`\`js\n${'z\n\n'.repeat(4000)}\`\`\`\nlast`;
+    expect(blocks(text).map((block) => block.text)).toEqual([...parts, 'z\n\n'.repeat(4000).slice(0, -1), 'last']);
+    expect(blocks(text).map((block) => block.code)).toEqual([false, false, false, false, true, false]);
+  });
+
+  it('does not grow by an address that is given once and meant often', () => {
+    const root = shown(`[a]: https://example.org/${'a'.repeat(8000)}\n\n${'[a] '.repeat(4000)}`);
+    expect(root.querySelectorAll('a')).toHaveLength(0);
   });
 
   it.each(payloads)('is harmless: %s', (text) => {
     expect(problems(shown(`${text}\n${full('~a~~ ').slice(0, 9000)}`), true)).toEqual([]);
+    expect(problems(shown(`${text}\n${'a\n-\n'.repeat(100)}`), true)).toEqual([]);
   });
 });
 

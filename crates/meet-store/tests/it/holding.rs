@@ -29,7 +29,10 @@ async fn a_line_that_breaks_again_while_it_is_mended_is_mended_all_the_same() {
     let mut proxy = Proxy::before(&url).await;
     let mut hold = Hold::take(&proxy.location).await.unwrap();
     proxy.decide("SET idle_session_timeout", Fate::Lost);
-    run(&url, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").await;
+    // Only of this database: the other tests have locks of their own.
+    let holders = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    run(&url, holders).await;
     let mended = async {
         proxy.happened().await;
         // The last thing that is asked of a new line, after the lock is taken.

@@ -13,8 +13,8 @@ pub(crate) fn command(words: &[&str]) -> String {
     written(&started_as.to_string_lossy(), words)
 }
 
-/// This program's command `name` for the server of this configuration, from wherever it is typed: the flags say what is
-/// not the default. `config_file` is the file that the configuration came from.
+/// This program's command `name` for the server of this configuration, typed where that one was started: the flags say
+/// what is not the default. `config_file` is the file that the configuration came from.
 pub(crate) fn server_command(name: &str, config: &Config, config_file: Option<&Path>) -> String {
     let data_dir = (config.data_dir != Config::default().data_dir).then_some(config.data_dir.as_path());
     let flags = [("--config", config_file), ("--data-dir", data_dir)];

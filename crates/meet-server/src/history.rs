@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use meet_api::{
     Message, MessageId,
     text::{fold, folds_to},
@@ -168,6 +169,9 @@ impl App {
                 return Ok(page);
             }
             if let Some(next) = page.next {
+                if deadline.as_mut().now_or_never().is_some() || self.tasks().is_stopping() {
+                    return Ok(page);
+                }
                 from = Page::After(next);
                 continue;
             }

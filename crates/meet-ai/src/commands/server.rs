@@ -24,7 +24,8 @@ pub(crate) fn load(args: ServerArgs) -> Result<Config, Failure> {
 
 /// The file that a configuration comes from, when one is named.
 pub(crate) fn config_file(args: &ServerArgs) -> Option<PathBuf> {
-    args.config.clone().or_else(|| std::env::var_os("MEET_AI_CONFIG").map(PathBuf::from))
+    let named = std::env::var_os("MEET_AI_CONFIG").filter(|name| !name.is_empty());
+    args.config.clone().or_else(|| named.map(PathBuf::from))
 }
 
 /// The variables that may be ours; one of them that is not text is a mistake.

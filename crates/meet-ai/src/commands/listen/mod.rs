@@ -78,10 +78,10 @@ impl Listener {
         let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
         let own = own(&client, args.mentions.as_deref()).await?;
         let now = client.room(room).await?;
-        let since = args.since.unwrap_or(now.head_seq);
-        if since > now.head_seq {
-            let sentence = format!("--since {since}: the room's newest message is number {}", now.head_seq);
-            return Err(Failure::refused(sentence).with_code(ErrorCode::UnknownCursor));
+        let since = args.since.unwrap_or(now.head_seq).min(now.head_seq);
+        if args.since.is_some_and(|asked| asked > since) {
+            // As after a restore, when the numbers went back: what is there was said before.
+            let _ = resync(now.head_seq, &now.epoch);
         }
         let mut feed = Feed::new(since, Some(now.epoch), own);
         // After a restore numbers begin anew: then the time says what had been said by then.

@@ -6,14 +6,19 @@ use serde_json::value::RawValue;
 
 /// Embeds the bytes. A line break between two tokens is left out, because it would end the frame.
 pub(crate) fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut text = std::str::from_utf8(data).map_err(ser::Error::custom)?;
-    let joined;
-    if text.contains(['\n', '\r']) {
-        joined = text.replace(['\n', '\r'], "");
-        text = &joined;
-    }
+    let text = std::str::from_utf8(data).map_err(ser::Error::custom)?;
     let raw: &RawValue = serde_json::from_str(text).map_err(ser::Error::custom)?;
-    raw.serialize(serializer)
+    if !text.contains(['\n', '\r']) {
+        return raw.serialize(serializer);
+    }
+    // In JSON a raw line break never stands inside a token.
+    let joined = text.replace(['\n', '\r'], "");
+    RawValue::from_string(joined).map_err(ser::Error::custom)?.serialize(serializer)
+}
+
+/// Whether the bytes are a value of JSON.
+pub(crate) fn is_json(data: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(data).is_ok()
 }
 
 /// Takes the bytes of whatever value stands there; `null` is nothing.

@@ -26,7 +26,7 @@ pub enum Ask {
     Connect {
         /// The connection token; empty when there is none.
         token: String,
-        /// Data for the server, JSON.
+        /// Data for the server: JSON, or any bytes in Protobuf.
         data: Bytes,
         /// Where the client stood in the server-side subscriptions that it wants to recover.
         since: BTreeMap<String, Position>,
@@ -37,7 +37,7 @@ pub enum Ask {
         channel: String,
         /// The subscription token; empty when there is none.
         token: String,
-        /// Data for the server, JSON.
+        /// Data for the server: JSON, or any bytes in Protobuf.
         data: Bytes,
         /// Behind what to read the history, when the client wants to recover.
         since: Option<Position>,
@@ -74,12 +74,12 @@ pub enum Ask {
     Rpc {
         /// Its name.
         method: String,
-        /// Its argument, JSON.
+        /// Its argument: JSON, or any bytes in Protobuf.
         data: Bytes,
     },
     /// To tell the server something: [`Answer::Done`].
     Send {
-        /// What, in JSON.
+        /// What: JSON, or any bytes in Protobuf.
         data: Bytes,
     },
     /// To go on under a new connection token: [`Answer::Refreshed`].

@@ -63,6 +63,13 @@ impl Life {
         }
     }
 
+    /// Waits longer for a pong that may lie unread behind something that takes its time.
+    pub(super) fn wait(&mut self, settings: &Settings, now: Duration) {
+        if let Self::Pinged { until, .. } = self {
+            *until = (*until).max(now + settings.pong_within);
+        }
+    }
+
     /// A pong came; whether one was owed.
     pub(super) fn pong(&mut self) -> bool {
         let Self::Pinged { ping_at, .. } = *self else { return false };

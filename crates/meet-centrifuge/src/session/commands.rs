@@ -8,6 +8,7 @@ use crate::{
         Command, ConnectRequest, HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishResult,
         RefreshResult, RpcResult, SubRefreshRequest, SubRefreshResult, SubscribeRequest, UnsubscribeResult,
     },
+    raw_json::is_json,
 };
 
 use super::{Answer, Ask, Output, Position, Session, Side, Stage, clockwork, recovery::Unrecoverable};
@@ -105,12 +106,15 @@ impl Session {
                 (1.., Some(request)) => self.connect(command.id, request),
                 _ => self.disconnect(DisconnectCode::BadRequest),
             },
-            Stage::Connected if command.is_pong() => {
-                if !self.life.pong() {
-                    self.disconnect(DisconnectCode::BadRequest);
-                }
-            }
+            Stage::Connected if command.is_pong() => self.pong(),
             Stage::Connected => self.dispatch(command),
+        }
+    }
+
+    /// Takes the answer to a ping; one to nothing breaks the protocol.
+    pub(super) fn pong(&mut self) {
+        if !self.life.pong() {
+            self.disconnect(DisconnectCode::BadRequest);
         }
     }
 
@@ -125,7 +129,8 @@ impl Session {
         } else if let Some(request) = command.unsubscribe {
             self.wants_no_subscription(id, &request.channel);
         } else if let Some(request) = command.publish {
-            if request.channel.is_empty() || request.data.is_empty() {
+            // What one client says in Protobuf others read in JSON.
+            if request.channel.is_empty() || !is_json(&request.data) {
                 return self.refuse(id, ErrorCode::BadRequest);
             }
             self.ask(id, What::Publish, Ask::Publish { channel: request.channel, data: request.data });

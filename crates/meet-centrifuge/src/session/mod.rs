@@ -1,7 +1,8 @@
 //! One connection, as a state machine: frames, answers and time go in, frames and questions come out.
 //!
 //! The owner of a session moves bytes, asks the application what the session [asks](Ask), one thing at a time, and hands
-//! it what is published in the channels that it listens to. Who may do what is the application's to say; that what is
+//! it what is published in the channels that it listens to. While a question is open it hands over nothing: what is
+//! published meanwhile, or ends a subscription, waits in its queue until the answer is in. Who may do what is the application's to say; that what is
 //! said is said in the right order, once and in time is the session's.
 
 mod ask;
@@ -158,8 +159,11 @@ impl Session {
     /// Takes a frame from the client. Whoever reads a further one before the last [`Ask`] is answered only makes it wait
     /// here.
     pub fn receive(&mut self, frame: Bytes) {
-        if !matches!(self.stage, Stage::Refused | Stage::Closed) {
-            self.reading.push_back(self.opening.protocol.commands(frame));
+        match self.stage {
+            Stage::Refused | Stage::Closed => {}
+            // Whoever answers a ping in time is not made to wait for another answer.
+            Stage::Connected if frame == self.opening.protocol.ping() => self.pong(),
+            Stage::Stranger | Stage::Connected => self.reading.push_back(self.opening.protocol.commands(frame)),
         }
     }
 
@@ -190,6 +194,9 @@ impl Session {
     pub fn tick(&mut self, now: Duration) {
         if self.stage == Stage::Closed {
             return;
+        }
+        if self.asked.is_some() {
+            self.life.wait(&self.settings, now);
         }
         match self.life.advance(&self.settings, now) {
             None => {}
@@ -234,8 +241,11 @@ impl Session {
         }
     }
 
-    /// Says something to this connection alone, JSON.
+    /// Says something to this connection alone, JSON; to nobody who is not in.
     pub fn message(&mut self, data: Bytes) {
+        if self.stage != Stage::Connected {
+            return;
+        }
         self.push(Push { message: Some(Message { data }), ..Push::default() });
     }
 

@@ -99,7 +99,7 @@ fn a_line_break_between_two_tokens_of_data_does_not_end_the_frame() {
 
 #[test]
 fn data_that_is_no_json_has_no_json_form() {
-    for data in [b"plain".as_slice(), b"{", b"\xff", b"1 2"] {
+    for data in [b"plain".as_slice(), b"{", b"\xff", b"1 2", b"1\n2", b"\"a\nb\""] {
         let publication = Publication { data: Bytes::copy_from_slice(data), ..Default::default() };
         let push = Push { r#pub: Some(publication), ..Default::default() };
         let reply = Reply { push: Some(push), ..Default::default() };

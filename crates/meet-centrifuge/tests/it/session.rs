@@ -328,6 +328,40 @@ fn a_ping_is_answered_in_time_and_nothing_else_is() {
 }
 
 #[test]
+fn whoever_answers_a_ping_does_not_wait_for_another_answer() {
+    let mut line = Line::connected(BTreeMap::new());
+    line.pass(seconds(12));
+    line.ask(r#"{"id":2,"rpc":{"method":"slow"}}"#);
+    assert_eq!(texts(line.pass(seconds(1))), ["{}"]);
+    assert_eq!(line.say("{}"), []);
+    assert_eq!(line.say("{}"), closed(DisconnectCode::BadRequest));
+
+    // Behind another command a pong is read only after the answer.
+    let mut line = Line::connected(BTreeMap::new());
+    line.pass(seconds(12));
+    line.ask(r#"{"id":2,"rpc":{"method":"slow"}}"#);
+    line.pass(seconds(1));
+    assert_eq!(line.say("{\"id\":3,\"unsubscribe\":{\"channel\":\"c\"}}\n{}"), []);
+    assert_eq!(line.pass(seconds(20)), []);
+    assert_eq!(line.answer(ErrorCode::NotAvailable).len(), 2);
+    assert_eq!(texts(line.pass(seconds(6))), ["{}"]);
+}
+
+#[test]
+fn data_that_is_no_json_is_not_published() {
+    let opening = Opening { protocol: Protocol::Protobuf, client: "c1".into(), emulation: None, chance: 0.0 };
+    let mut line = Line::open_as(opening);
+    line.session.receive(Bytes::from_static(&[4, 8, 1, 0x22, 0]));
+    assert_eq!(line.all().len(), 1);
+    line.session.answer(Answer::Connected(Connected::default()), line.now);
+    line.all();
+    // {id: 2, publish: {channel: "c", data: 0xff}}
+    line.session.receive(Bytes::from_static(&[10, 8, 2, 0x3a, 6, 10, 1, b'c', 0x12, 1, 0xff]));
+    let reply = Reply { id: 2, error: Some(ErrorCode::BadRequest.into()), ..Reply::default() };
+    assert_eq!(line.all(), [Output::Send(Protocol::Protobuf.encode(&reply).unwrap())]);
+}
+
+#[test]
 fn what_runs_out_is_kept_for_a_while_and_then_ends() {
     let mut line = Line::open();
     line.ask(r#"{"id":1,"connect":{}}"#);
@@ -366,6 +400,9 @@ fn an_answer_to_something_else_is_the_servers_mistake() {
 
 #[test]
 fn data_that_is_no_json_ends_a_connection_that_speaks_json() {
+    let mut line = Line::open();
+    line.session.message("1".into());
+    assert_eq!(line.all(), []);
     let mut line = Line::connected(BTreeMap::new());
     line.session.message(b"\xff".as_slice().into());
     assert_eq!(line.all(), closed(DisconnectCode::InappropriateProtocol));

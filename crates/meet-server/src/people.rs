@@ -43,14 +43,20 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Invalid`] unless exactly one of them came, [`Error::InvalidKey`], [`Error::InviteExpired`],
-    /// [`Error::NameTaken`], [`Error::RateLimited`] for too many tries from one address.
+    /// [`Error::NameTaken`], [`Error::RateLimited`] for too many tries from one address, [`Error::DiskFull`] for guests
+    /// and for names that are new.
     pub async fn sign_in(&self, ip: IpAddr, body: SignIn) -> Result<SignedIn, Error> {
         let name = body.name.as_deref().ok_or_else(|| Error::Invalid("name is required".into()))?;
         let name = UserName::parse("name", name)?;
         let kind = body.kind.unwrap_or(Kind::Human);
         match (body.key, body.invite, body.owner) {
             (Some(key), None, None) => self.sign_in_by_key(key, name, kind).await,
-            (None, Some(token), None) | (None, None, Some(token)) => self.redeem(ip, &token, name, kind).await,
+            (None, Some(token), None) => {
+                self.refuse_when_disk_is_full()?;
+                self.redeem(ip, &token, name, kind).await
+            }
+            // Somebody has to make room on a full disk: who owns it comes in even then.
+            (None, None, Some(token)) => self.redeem(ip, &token, name, kind).await,
             _ => Err(Error::Invalid("give exactly one of key, invite and owner".into())),
         }
     }
@@ -58,7 +64,6 @@ impl App {
     async fn sign_in_by_key(&self, key: String, name: UserName, kind: Kind) -> Result<SignedIn, Error> {
         let member = self.authenticate(&Presented::Token(key)).await?.ok_or(Error::InvalidKey)?;
         let member = member.bare_key()?;
-        self.refuse_when_disk_is_full()?;
         let user = self.named_user(member, name, kind).await?;
         let (token, now) = (secret::new_session(self.clock()), self.clock().now());
         let info =
@@ -95,7 +100,7 @@ impl App {
             ),
         };
         let digest = redeem.session.1;
-        match self.store().redeem_invite(&secret::digest(invite), now, redeem).await? {
+        match self.store().redeem_invite(&secret::digest(invite), self.steady_now(), redeem).await? {
             Redeemed::Session(session) => {
                 Ok(SignedIn { info: session_info(&Member::of_session(&session, digest)), token })
             }

@@ -329,6 +329,8 @@ async fn a_nearly_full_disk_refuses_writes_and_reads_go_on() {
     let owner = server.new_tenant().await;
     let room = owner.room("planning").await;
     owner.say(&room, "ann", "before").await;
+    let invites = format!("/api/rooms/{room}/invites");
+    let invite = owner.post_json(&invites, json!({ "role": "member" })).await.expect(201);
     let token = owner.token().to_owned();
     let setup = Setup::on(server.stop().await).with(|config| config.limits.min_free_bytes = Some(u64::MAX));
     let server = setup.start().await;
@@ -337,6 +339,13 @@ async fn a_nearly_full_disk_refuses_writes_and_reads_go_on() {
     assert_eq!(owner.post_json(&format!("/api/rooms/{room}/messages"), body).await.refusal(507), "disk_full");
     assert_eq!(owner.post_json("/api/rooms", json!({ "name": "x" })).await.refusal(507), "disk_full");
     assert_eq!(server.stranger().post("/api/keys", "").await.refusal(507), "disk_full");
+    assert_eq!(owner.post_json(&invites, json!({ "role": "member" })).await.refusal(507), "disk_full");
+    let guest = json!({ "invite": invite["token"], "name": "gus" });
+    assert_eq!(server.stranger().post_json("/api/session", guest).await.refusal(507), "disk_full");
+    let newcomer = json!({ "key": token, "name": "bob" });
+    assert_eq!(server.stranger().post_json("/api/session", newcomer).await.refusal(507), "disk_full");
+    // Whoever is known comes in, to read and to make room.
+    owner.session("ann").await;
     assert_eq!(owner.messages(&room, "").await.len(), 1);
     let mut socket = owner.socket(&room, "?since=0").await;
     assert_eq!(socket.message().await.content, "before");

@@ -67,6 +67,11 @@ impl StoreError {
         Self::Unavailable { source: Arc::new(Plain("the store is closed")) }
     }
 
+    /// So many wait already that this one has no turn.
+    pub(crate) fn crowded() -> Self {
+        Self::Unavailable { source: Arc::new(Plain("too many are waiting for their turn")) }
+    }
+
     /// A commit got an answer that does not say whether it was done.
     pub(crate) fn outcome_unknown(error: tokio_postgres::Error) -> Self {
         Self::OutcomeUnknown { source: without_details(error) }

@@ -27,6 +27,7 @@ mod schema;
 mod search;
 mod sqlite;
 mod store;
+mod turns;
 mod value;
 mod words;
 

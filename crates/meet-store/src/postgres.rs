@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::{
     Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
-use tokio::sync::Semaphore;
 use tokio_postgres::{
     Config, NoTls,
     config::{Host, SslMode},
@@ -17,7 +16,8 @@ use crate::{
     Durability, OpenError, SecretUrl, StoreError,
     conn::{Conn, Operation},
     schema,
-    sqlite::{SEARCH_TIME, SEARCHERS},
+    sqlite::{SEARCH_PATIENCE, SEARCH_TIME, SEARCHERS},
+    turns::Turns,
 };
 
 /// How many connections are open at most.
@@ -39,7 +39,7 @@ const STATEMENT_TIME: &str = "SELECT set_config('statement_timeout', '30s', fals
 pub(crate) struct Postgres {
     pool: Pool,
     /// Searches leave the other connections to those that read and write.
-    searches: Semaphore,
+    searches: Turns,
 }
 
 impl Postgres {
@@ -61,7 +61,7 @@ impl Postgres {
 
     /// A pool whose database is not looked at yet.
     pub(crate) fn connect(url: &SecretUrl) -> Result<Self, OpenError> {
-        Ok(Self { pool: pool(url)?, searches: Semaphore::new(SEARCHERS) })
+        Ok(Self { pool: pool(url)?, searches: Turns::new(SEARCHERS, SEARCH_PATIENCE) })
     }
 
     /// A connection of its own for work that is more than an operation, and may take its time.
@@ -95,7 +95,7 @@ impl Postgres {
     where
         I: Send + Sync,
     {
-        let _turn = self.searches.acquire().await.map_err(|_| StoreError::closed())?;
+        let _turn = self.searches.take().await?;
         let mut client = self.pool.get().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;
         transaction.batch_execute(&format!("SET LOCAL statement_timeout = {}", SEARCH_TIME.as_millis())).await?;

@@ -17,12 +17,13 @@ use std::{
 
 use futures_util::FutureExt;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Disk, Durability, Inspection, OpenError, StoreError,
     conn::{Conn, Operation},
     files, schema,
+    turns::Turns,
 };
 
 /// The name of the file in the data directory.
@@ -37,6 +38,8 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 64;
 /// How long a search may run.
 pub(crate) const SEARCH_TIME: Duration = Duration::from_millis(200);
+/// How long a search waits for those before it.
+pub(crate) const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
 /// How many steps of SQLite's machine pass between two looks at the clock of a search.
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
 /// How long to wait for another process that writes the same file.
@@ -106,7 +109,7 @@ struct Threads {
 pub(crate) struct Sqlite {
     directory: PathBuf,
     threads: Mutex<Option<Threads>>,
-    searches: Semaphore,
+    searches: Turns,
     /// The bytes of the file that hold nothing, as the writer last saw it.
     unused: Arc<AtomicU64>,
 }
@@ -149,7 +152,8 @@ impl Sqlite {
             }
         }
         let threads = Threads { writer: write, readers: read, searchers: search, handles };
-        Ok(Self { directory, threads: Mutex::new(Some(threads)), searches: Semaphore::new(SEARCHERS), unused })
+        let searches = Turns::new(SEARCHERS, SEARCH_PATIENCE);
+        Ok(Self { directory, threads: Mutex::new(Some(threads)), searches, unused })
     }
 
     /// One of the channels, unless the store is closed.
@@ -184,7 +188,7 @@ impl Sqlite {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let turn = self.searches.acquire().await.map_err(|_| StoreError::closed())?;
+        let turn = self.searches.take().await?;
         let stop = StopOnDrop::default();
         let stopped = Arc::clone(&stop.0);
         let (caller, answer) = oneshot::channel();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use meet_store::{Created, Digest, TenantKind};
+use meet_store::{Created, Digest, Location, SecretUrl, TenantKind};
 
-use crate::world::{HOUR, NOW, World};
+use crate::world::{HOUR, NOW, Server, World, run};
 
 crate::on_both!(
     a_key_finds_its_tenant_and_no_other,
@@ -113,4 +113,24 @@ async fn the_last_use_only_moves_forward(world: Arc<World>) {
         world.store.touch_key(owner.tenant, at).await.unwrap();
     }
     assert_eq!(world.store.tenant(owner.tenant).await.unwrap().unwrap().last_used, Some(NOW.plus(HOUR)));
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_however_long_its_sessions_take_to_end() {
+    let Some(server) = Server::find() else { return };
+    let (name, url) = server.create().await;
+    let hasty = SecretUrl::new(format!("{url}?options=-c%20statement_timeout%3D2s"));
+    let world = World::open(Location::Postgres(hasty), tempfile::tempdir().unwrap()).await;
+    // As if there were a million of them.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(3); RETURN OLD; END' LANGUAGE plpgsql; \
+                CREATE TRIGGER slow BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()";
+    run(&url, slow).await;
+    let owner = world.owner().await;
+    let secret = world.digest();
+    assert!(world.store.create_session(world.session(owner.tenant, owner.user.id, secret)).await.unwrap());
+    let rotated = world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_wxyz".into(), NOW).await.unwrap();
+    assert_eq!(rotated.map(|tenant| tenant.generation), Some(1));
+    assert_eq!(world.store.session_by_digest(&secret, NOW).await.unwrap(), None);
+    world.store.close().await;
+    server.drop(&name).await;
 }

@@ -6,7 +6,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use meet_api::{Message, RoomId, TenantId};
+use meet_api::{Message, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
@@ -189,17 +189,20 @@ async fn write(
     }
 }
 
-/// Reads back whether a batch was stored: its first message is there or none is.
+/// Reads back whether a batch was stored: all of it was or nothing, and a part may have been purged since.
 async fn was_stored(store: &Store, outcomes: &[AppendOutcome]) -> Result<bool, StoreError> {
-    let first = outcomes.iter().find_map(|outcome| match outcome {
-        AppendOutcome::Stored(message) => Some((message.room_id, message.id)),
+    let stored = outcomes.iter().filter_map(|outcome| match outcome {
+        AppendOutcome::Stored(message) => Some(Arc::clone(message)),
         _ => None,
     });
-    let Some(first) = first else { return Ok(true) };
+    let stored: Arc<[_]> = stored.collect();
+    if stored.is_empty() {
+        return Ok(true);
+    }
     let mut looks = 0;
     loop {
         looks += 1;
-        let look = store.write(first, |conn, (room, message)| is_there(conn, room, message).boxed()).await;
+        let look = store.write(Arc::clone(&stored), |conn, stored| are_there(conn, stored).boxed()).await;
         match look {
             Err(error) if looks < LOOKS => {
                 tracing::warn!(
@@ -213,10 +216,14 @@ async fn was_stored(store: &Store, outcomes: &[AppendOutcome]) -> Result<bool, S
     }
 }
 
-/// Whether a message is stored, after whoever still commits to its room.
-async fn is_there(conn: &mut Conn<'_>, room: &RoomId, message: &meet_api::MessageId) -> Result<bool, StoreError> {
+/// Whether any of the messages of a batch is stored, after whoever still commits it.
+async fn are_there(conn: &mut Conn<'_>, messages: &[Arc<Message>]) -> Result<bool, StoreError> {
     if !conn.is_sqlite() {
+        // A batch holds all of its rooms until it ends, so that one of them is enough to wait for.
+        let room = messages.first().map(|message| message.room_id);
         conn.one("SELECT id FROM rooms WHERE id = $1 FOR NO KEY UPDATE", &params![room], |_| Ok(())).await?;
     }
-    Ok(conn.one("SELECT id FROM messages WHERE id = $1", &params![message], |_| Ok(())).await?.is_some())
+    let ids: Vec<_> = messages.iter().map(|message| params![message.id]).collect();
+    let found = conn.one_of_many("SELECT id FROM messages WHERE id = $1", &ids, |_| Ok(())).await?;
+    Ok(found.iter().any(Option::is_some))
 }

@@ -101,6 +101,7 @@ async fn fill(home: &Home, tenant: TenantId, room: RoomId, user: UserId, count: 
                 reply_to: None,
                 idempotency: None,
                 created_at,
+                judged_at: created_at,
                 caps: Caps::default(),
             };
             match appender.append(message).await? {

@@ -97,6 +97,7 @@ impl App {
             reply_to,
             idempotency,
             created_at: self.clock().now(),
+            judged_at: self.steady_now(),
             caps: Caps {
                 messages_per_room: self.config().limits.messages_per_room,
                 bytes_per_tenant: self.config().limits.bytes_per_tenant,
@@ -121,7 +122,7 @@ impl App {
             Speaker::Named(name, kind) => self.known_user(member, name, *kind).await?,
         };
         let Some(user) = user else { return Err(refusal) };
-        match self.store().find_repeat(room.tenant, room.room.id, user.id, idempotency, self.clock().now()).await? {
+        match self.store().find_repeat(room.tenant, room.room.id, user.id, idempotency, self.steady_now()).await? {
             Some(repeat) => outcome(repeat).map(|(message, _)| Sent { message, window: None }),
             None => Err(refusal),
         }

@@ -127,9 +127,10 @@ impl App {
             Some(_) => Error::RoomNotFound,
             None => Error::MissingKey,
         })?;
+        let now = self.steady_now();
         match access.room.expires_at {
-            Some(end) if end.plus(TOMBSTONE) <= self.clock().now() => Err(Error::RoomNotFound),
-            Some(end) if end <= self.clock().now() => Err(Error::Expired),
+            Some(end) if end.plus(TOMBSTONE) <= now => Err(Error::RoomNotFound),
+            Some(end) if end <= now => Err(Error::Expired),
             _ => Ok(access),
         }
     }
@@ -208,7 +209,7 @@ impl App {
         {
             return Err(Error::UnknownCursor("after"));
         }
-        let now = self.clock().now();
+        let now = self.steady_now();
         let stored = match &member.rooms {
             None => self.store().rooms(member.tenant, after, limit, now).await?,
             Some(ids) => {
@@ -236,7 +237,7 @@ impl App {
         {
             return Err(Error::UnknownCursor("after"));
         }
-        let stored = self.store().public_rooms(after, limit, self.clock().now()).await?;
+        let stored = self.store().public_rooms(after, limit, self.steady_now()).await?;
         Ok(stored.into_iter().map(|stored| self.with_online(stored.tenant, stored.room)).collect())
     }
 
@@ -300,7 +301,7 @@ impl App {
     pub(crate) async fn tell_lobbies(self) {
         loop {
             for (tenant, id) in self.hub().changed_rooms().await {
-                let now = self.clock().now();
+                let now = self.steady_now();
                 let _turn = self.lobby_turn().await;
                 match self.store().room(tenant, id).await {
                     Ok(Some(stored)) if stored.room.expires_at.is_none_or(|end| end > now) => {

@@ -63,6 +63,7 @@ pub(crate) fn conversation(app: &App, tenant: TenantId) -> Result<Welcome, Error
             reply_to: None,
             idempotency: None,
             created_at: clock.now(),
+            judged_at: clock.now(),
             caps: Caps { messages_per_room: 0, bytes_per_tenant: 0 },
         });
     }

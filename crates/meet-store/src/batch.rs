@@ -69,6 +69,8 @@ pub struct NewMessage {
     pub idempotency: Option<Idempotency>,
     /// When the server took it.
     pub created_at: Timestamp,
+    /// The time by which its room and its idempotency key may be over; not later than `created_at`.
+    pub judged_at: Timestamp,
     /// What it may not exceed.
     pub caps: Caps,
 }
@@ -167,7 +169,7 @@ fn decide_one(place: usize, message: &NewMessage, facts: &mut Facts) -> AppendOu
     let Some(tenant) = facts.tenants.get_mut(&message.tenant) else { return AppendOutcome::RoomGone };
     let room = facts.rooms.get_mut(&message.room);
     let is_there = |room: &&mut RoomState| {
-        room.tenant == message.tenant && room.expires_at.is_none_or(|expires_at| expires_at > message.created_at)
+        room.tenant == message.tenant && room.expires_at.is_none_or(|expires_at| expires_at > message.judged_at)
     };
     let Some(room) = room.filter(is_there) else { return AppendOutcome::RoomGone };
     match &facts.earlier[place] {
@@ -301,7 +303,7 @@ async fn find_earlier(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Vec<Opti
         .filter_map(|(place, entry)| {
             let (tenant, user, room, _) = scope(entry)?;
             let own = entry.message.idempotency.as_ref()?;
-            let since = entry.message.created_at.minus(IDEMPOTENCY_KEPT);
+            let since = entry.message.judged_at.minus(IDEMPOTENCY_KEPT);
             Some((place, tenant, user, room, own, since))
         })
         .collect();

@@ -228,6 +228,7 @@ mod tests {
             reply_to: None,
             idempotency: None,
             created_at: NOW,
+            judged_at: NOW,
             caps: Caps::default(),
         };
         let entry = |n| Entry { message: message(n), words: words(&format!("needle {}", n % 10)) };

@@ -210,6 +210,7 @@ impl World {
             reply_to: None,
             idempotency: None,
             created_at: NOW,
+            judged_at: NOW,
             caps: Caps::default(),
         }
     }

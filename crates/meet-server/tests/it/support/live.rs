@@ -205,6 +205,7 @@ impl Server {
             reply_to: None,
             idempotency: None,
             created_at: self.clock.now(),
+            judged_at: self.clock.now(),
             caps: Caps::default(),
         };
         let stored = join_all((0..count).map(|n| appender.append(message(n)))).await;

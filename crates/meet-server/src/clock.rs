@@ -19,7 +19,7 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System { start: Instant },
+    System { start: Instant, booted: Duration },
     Manual(Arc<Manual>),
 }
 
@@ -36,7 +36,8 @@ impl Clock {
     /// The machine's clocks.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn system() -> Self {
-        Self(Source::System { start: Instant::now() })
+        let start = Instant::now();
+        Self(Source::System { start, booted: slept_through(start) })
     }
 
     /// A clock that stands still at `now` until it is moved.
@@ -66,19 +67,22 @@ impl Clock {
         self.both().0
     }
 
-    /// Time since the clock was made, which never goes back.
+    /// Time since the clock was made, which never goes back; it may stand still while the machine sleeps.
     pub fn monotonic(&self) -> Duration {
-        self.both().1
+        match &self.0 {
+            Source::System { start, .. } => start.elapsed(),
+            Source::Manual(manual) => manual.times().1,
+        }
     }
 
-    /// The wall time and the monotonic one, of the same moment.
+    /// The wall time, and the time since the clock was made with what the machine slept, of the same moment.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     fn both(&self) -> (Timestamp, Duration) {
         match &self.0 {
-            Source::System { start } => {
+            Source::System { start, booted } => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-                (Timestamp::from_millis(millis), start.elapsed())
+                (Timestamp::from_millis(millis), slept_through(*start).saturating_sub(*booted))
             }
             Source::Manual(manual) => *manual.times(),
         }
@@ -98,15 +102,31 @@ impl Clock {
     }
 }
 
+/// A time that never goes back and goes on while the machine sleeps, as the wall clock does.
+#[cfg(target_os = "linux")]
+fn slept_through(_start: Instant) -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// A time that never goes back. This system offers none that goes on while the machine sleeps: a long sleep looks like
+/// a jump of the wall clock, and is believed as late as one.
+#[cfg(not(target_os = "linux"))]
+fn slept_through(start: Instant) -> Duration {
+    start.elapsed()
+}
+
 /// How far the two clocks may drift apart between two looks before the wall clock is said to have jumped. Time servers
 /// slew by milliseconds; whoever sets a clock by hand for less than this may.
 const JUMP: Duration = Duration::from_mins(1);
 /// How long the wall clock must have gone evenly after a jump before it is believed: long enough for a time server or an
 /// operator to take back what was a mistake.
 const PROBATION: Duration = Duration::from_hours(1);
+/// How long the wall clock may be doubted when it jumps on and on: a clock that is never even is still the only one.
+const LONGEST_DOUBT: Duration = Duration::from_hours(24);
 
 /// The wall time for ending things: after a jump of the wall clock it goes on as it went before, until the clock has
-/// gone evenly for an hour. It is never ahead of the wall clock.
+/// gone evenly for an hour, or has been doubted for a day. It is never ahead of the wall clock.
 pub(crate) struct Steady(Mutex<Course>);
 
 struct Course {
@@ -119,6 +139,7 @@ struct Course {
 struct Doubt {
     /// The time as it would be without the jump, at the last look.
     believed: Timestamp,
+    since: Duration,
     until: Duration,
 }
 
@@ -142,17 +163,18 @@ impl Course {
         let expected = self.wall.plus(passed);
         let jump = wall.millis().saturating_sub(expected.millis());
         let believed = self.doubt.as_ref().map_or(self.wall, |doubt| doubt.believed).plus(passed);
-        if u128::from(jump.unsigned_abs()) > JUMP.as_millis() {
+        let began = self.doubt.take();
+        let doubt = if u128::from(jump.unsigned_abs()) > JUMP.as_millis() {
             tracing::warn!(
                 clock.jump_seconds = jump / 1000,
                 "the wall clock jumped; for an hour, what ends by time ends by the time as it was before"
             );
-            self.doubt = Some(Doubt { believed, until: monotonic + PROBATION });
-        } else if self.doubt.as_ref().is_some_and(|doubt| monotonic < doubt.until) {
-            self.doubt = self.doubt.take().map(|doubt| Doubt { believed, ..doubt });
+            let since = began.map_or(monotonic, |doubt| doubt.since);
+            Some(Doubt { believed, since, until: monotonic + PROBATION })
         } else {
-            self.doubt = None;
-        }
+            began.map(|doubt| Doubt { believed, ..doubt })
+        };
+        self.doubt = doubt.filter(|doubt| monotonic < doubt.until.min(doubt.since + LONGEST_DOUBT));
         (self.wall, self.monotonic) = (wall, monotonic);
         self.doubt.as_ref().map_or(wall, |doubt| doubt.believed.min(wall))
     }
@@ -217,6 +239,34 @@ mod tests {
         assert_eq!(steady.now(&clock), clock.now());
         clock.jump(millis(HOUR));
         assert_eq!(steady.now(&clock), clock.now().minus(HOUR), "the next one is doubted again");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_on_and_on_is_believed_after_a_day() {
+        let (clock, steady) = start();
+        for minute in 1..24 * 60 {
+            clock.advance(Duration::from_mins(1));
+            clock.jump(millis(2 * JUMP));
+            let behind = Duration::from_mins(2 * minute);
+            // The day begins with the first jump, a minute after the start.
+            assert_eq!(steady.now(&clock), clock.now().minus(behind));
+        }
+        for _ in 0..2 {
+            clock.advance(Duration::from_mins(1));
+            clock.jump(millis(2 * JUMP));
+            steady.now(&clock);
+        }
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(steady.now(&clock), clock.now());
+    }
+
+    #[test]
+    fn the_clocks_of_the_machine_go_together() {
+        let clock = Clock::system();
+        let (wall, monotonic) = clock.both();
+        assert!(wall > Timestamp::from_millis(0) && monotonic < Duration::from_mins(1));
+        assert!(clock.both().1 >= monotonic);
+        assert_eq!(Steady::new(&clock).now(&clock).since(wall).as_secs() / 60, 0);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use meet_api::{RoomId, Timestamp};
+use meet_api::{RoomId, TenantId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
     app::App,
     clock::{Clock, Steady},
     error::Error,
+    hub::{Address, CloseReason},
 };
 
 /// How often to look.
@@ -31,13 +32,17 @@ pub(crate) struct Sweeper {
 
 struct Noticed {
     until: Timestamp,
+    /// The latest `until` so far: a clock that was set back comes by there again.
+    furthest: Timestamp,
+    /// The rooms whose end was noticed and may be seen again.
     rooms: HashSet<RoomId>,
 }
 
 impl Sweeper {
     /// Begins now: nobody is connected yet who would have to be told of an earlier end.
     pub(crate) fn new(clock: &Clock) -> Self {
-        let noticed = Noticed { until: clock.now(), rooms: HashSet::new() };
+        let now = clock.now();
+        let noticed = Noticed { until: now, furthest: now, rooms: HashSet::new() };
         Self { noticed: Mutex::new(noticed), steady: Steady::new(clock) }
     }
 }
@@ -57,22 +62,40 @@ impl App {
         let mut noticed = self.sweeper().noticed.lock().await;
         let now = self.steady_now();
         self.hub().end_expired(now);
-        let from = noticed.until.min(now).minus(OVERLAP);
-        let (mut rooms, mut after) = (HashSet::new(), None);
-        loop {
-            let page = self.store().expired_rooms(from, now, after, PAGE).await?;
-            for (tenant, room) in &page {
-                if rooms.insert(*room) && !noticed.rooms.contains(room) {
-                    self.close_room(*tenant, *room).await;
-                }
-            }
-            after = page.last().map(|(_, room)| *room);
-            if page.len() < PAGE as usize {
-                break;
+        if now < noticed.until {
+            let again = self.rooms_that_end(now.minus(OVERLAP), noticed.until).await?;
+            noticed.rooms.extend(again.into_iter().map(|(_, room)| room));
+        }
+        let ended = self.rooms_that_end(noticed.until.min(now).minus(OVERLAP), now).await?;
+        for (tenant, room) in &ended {
+            if noticed.rooms.contains(room) {
+                // It may have had visitors again while the clock was set back.
+                self.hub().close_channel(Address::chat(*tenant, *room), CloseReason::RoomGone, false);
+            } else {
+                self.close_room(*tenant, *room).await;
             }
         }
-        *noticed = Noticed { until: now, rooms };
+        if now >= noticed.furthest {
+            noticed.furthest = now;
+            noticed.rooms.clear();
+        }
+        noticed.rooms.extend(ended.into_iter().map(|(_, room)| room));
+        noticed.until = now;
         Ok(())
+    }
+
+    /// The rooms whose time is over behind `from` and not behind `until`.
+    async fn rooms_that_end(&self, from: Timestamp, until: Timestamp) -> Result<Vec<(TenantId, RoomId)>, Error> {
+        let mut rooms = Vec::new();
+        loop {
+            let after = rooms.last().map(|(_, room)| *room);
+            let page = self.store().expired_rooms(from, until, after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            rooms.extend(page);
+            if is_last {
+                return Ok(rooms);
+            }
+        }
     }
 
     /// Looks every few seconds.

@@ -169,6 +169,11 @@ async fn a_jump_of_the_wall_clock_ends_and_forgets_nothing_that_it_takes_back_wi
             server.clock.advance(Duration::from_secs(5));
         }
         assert_eq!(server.app.hub().connections(), 3);
+        owner.get(&format!("/api/rooms/{room}")).await.expect(200);
+        let listed = owner.get("/api/rooms").await.expect(200);
+        assert!(listed.as_array().unwrap().iter().any(|listed| listed["id"] == json!(room)), "{listed}");
+        let again = keyed.post_json(&format!("/api/rooms/{room}/messages"), body.clone()).await.expect(201);
+        assert_eq!(again, once, "the key is known while the clock is ahead");
         server.clock.jump(-year);
         server.app.sweep().await.unwrap();
         purge(&server).await;
@@ -203,5 +208,58 @@ async fn a_wall_clock_that_stays_ahead_for_an_hour_is_believed() {
         assert_eq!(lobby.expect("room_deleted").await.data, json!({ "id": room }));
         assert!(server.app.store().room(tenant, id).await.unwrap().is_none(), "and now it is forgotten");
         server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn right_after_a_jump_of_the_wall_clock_nothing_is_over_for_requests_either() {
+    for database in databases().await {
+        let server = Setup::on(database).manual_clock().start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room_as(json!({ "name": "short", "visibility": "public", "expires_in": 3600 })).await;
+        let asked = json!({ "role": "member", "expires_in": 3600 });
+        let invite = owner.post_json(&format!("/api/rooms/{room}/invites"), asked).await.expect(201);
+        server.clock.jump(i64::try_from((3 * HOUR).as_millis()).unwrap());
+        owner.get(&format!("/api/rooms/{room}")).await.expect(200);
+        assert_eq!(owner.get("/api/rooms").await.expect(200).as_array().unwrap().len(), 1);
+        let said = owner.say(&room, "ann", "still here").await;
+        let mut socket = owner.socket(&room, "?since=0").await;
+        assert_eq!(socket.message().await, said);
+        let body = json!({ "invite": invite["token"], "name": "Gil" });
+        owner.stranger().post_json("/api/session", body).await.expect(201);
+        server.clock.advance(HOUR);
+        assert_eq!(owner.get(&format!("/api/rooms/{room}")).await.refusal(410), "expired");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_and_forth_tells_of_a_room_once_and_ends_its_new_visitors() {
+    let server = Setup::new().manual_clock().start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room_as(json!({ "name": "short", "expires_in": 60 })).await;
+    let mut lobby = owner.stream("/api/lobby/events").await;
+    let sweep = async |minutes| {
+        server.clock.advance(Duration::from_mins(minutes));
+        server.app.sweep().await.unwrap();
+    };
+    sweep(30).await;
+    assert_eq!(lobby.expect("room_deleted").await.data, json!({ "id": room }));
+    let back = i64::try_from((3 * HOUR).as_millis()).unwrap();
+    server.clock.jump(-back);
+    sweep(0).await;
+    let mut visitor = owner.socket(&room, "").await;
+    server.clock.jump(back);
+    sweep(0).await;
+    sweep(60).await;
+    assert_eq!(visitor.end().await.0, Some(4040));
+    let new = owner.room("new").await;
+    loop {
+        let event = lobby.next().await.unwrap();
+        assert_ne!(event.name, "room_deleted", "it was told before");
+        if event.name == "room_created" {
+            assert_eq!(event.data["id"], json!(new));
+            break;
+        }
     }
 }

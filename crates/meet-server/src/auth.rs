@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::Error,
     hub::{Address, Connection, CredentialRef, Standing, Subscription},
+    limits::LOOK_EVERY,
     secret::{self, KEY_PREFIX, SESSION_PREFIX},
 };
 
@@ -159,6 +160,8 @@ struct Tables {
     revision: u64,
     members: HashMap<[u8; 32], (Member, Duration)>,
     touched: HashMap<TenantId, Duration>,
+    /// When the full table of last uses was looked through.
+    looked: Option<Duration>,
     users: HashMap<(TenantId, String, Kind), User>,
 }
 
@@ -201,8 +204,9 @@ impl Remembered {
         if tables.touched.get(&tenant).is_some_and(|at| now < *at + TOUCH_EVERY) {
             return false;
         }
-        if tables.touched.len() >= MAX_REMEMBERED {
+        if tables.touched.len() >= MAX_REMEMBERED && tables.looked.is_none_or(|looked| now >= looked + LOOK_EVERY) {
             tables.touched.retain(|_, at| now < *at + TOUCH_EVERY);
+            tables.looked = Some(now);
         }
         if tables.touched.len() >= MAX_REMEMBERED {
             // Its last use is written when there is place again; a crowd must not make every request write.

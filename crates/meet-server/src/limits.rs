@@ -19,7 +19,7 @@ use crate::error::{Error, Window};
 const MAX_WINDOWS: usize = 100_000;
 /// How often a full table is looked through for windows that have ended: a look takes time, and a crowd would make
 /// every request take it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The bytes that all request bodies under way may hold.
 pub const BODIES_BYTES: usize = 64 * 1024 * 1024;
 /// The part of them that one network may hold, so that a few who never finish do not silence everybody.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -63,6 +63,13 @@ pub(crate) fn remove_database(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file of SQLite is written by way of a log, as its head says; an empty one is not.
+pub(crate) fn is_in_log_mode(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::with_capacity(20);
+    File::open(path)?.take(20).read_to_end(&mut head)?;
+    Ok(head.get(18..20) == Some(&[2, 2]))
 }
 
 /// The file system of `path`, as an ordinary user may fill it.

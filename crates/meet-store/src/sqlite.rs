@@ -350,13 +350,13 @@ fn open_existing_file(path: &Path) -> Result<Connection, OpenError> {
 pub(crate) fn inspect(directory: &Path) -> Result<Inspection, OpenError> {
     let path = directory.join(FILE);
     refuse_nothing(&path)?;
-    let conn = connect_to_look(&path)?;
+    let (conn, journal) = connect_to_look(&path)?;
     schema::check_existing_sqlite(&conn, &path)?;
     let unused = unused_bytes(&conn);
     let disk = files::disk(directory).map(|disk| Disk { free: disk.free.saturating_add(unused), ..disk });
-    // Each opening sets these and reads them back.
-    let settings = [("journal_mode", "wal"), ("synchronous", "full")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    // Nothing is acknowledged unless the server's own connection has read back that it keeps what it commits, which
+    // is no setting of the file.
+    let settings = vec![("journal_mode".to_owned(), journal)];
     Ok(Inspection { durability: Durability { engine: "sqlite", settings, durable: true }, disk })
 }
 
@@ -367,7 +367,12 @@ fn refuse_nothing(path: &Path) -> Result<(), OpenError> {
 
 /// Opens a file that is ours or empty.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
-    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(explain(path))?;
+    connect_by(path, path, access)
+}
+
+/// Opens the file at `path` by an address that SQLite understands.
+fn connect_by(address: &Path, path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
+    let conn = Connection::open_with_flags(address, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(explain(path))?;
     conn.busy_timeout(BUSY).map_err(explain(path))?;
     let mark: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain(path))?;
     if mark != 0 && mark != schema::APPLICATION_ID {
@@ -376,20 +381,35 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
-/// Opens a file for reading. One that nobody has open is taken as it is: SQLite would else put files beside
-/// it and leave them there.
-fn connect_to_look(path: &Path) -> Result<Connection, OpenError> {
+/// Opens a file for reading, and tells its journal. One that has no log beside it is taken as it is, as nobody seems to
+/// have it open: SQLite would else put files beside it and leave them there.
+fn connect_to_look(path: &Path) -> Result<(Connection, String), OpenError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    if Path::new(&log).exists() {
-        return connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let log = Path::new(&log);
+    if !log.exists() {
+        let looked = connect_as_it_is(path);
+        // A server that has started meanwhile writes the file under those who do not expect it.
+        if !log.exists() {
+            return looked;
+        }
     }
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let journal = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(explain(path))?;
+    Ok((conn, journal))
+}
+
+/// Opens a file that nobody writes, without a lock or a log.
+fn connect_as_it_is(path: &Path) -> Result<(Connection, String), OpenError> {
     let encoded: String = path.as_os_str().as_encoded_bytes().iter().fold(String::new(), |encoded, byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => encoded + &char::from(*byte).to_string(),
         _ => encoded + &format!("%{byte:02X}"),
     });
     let address = PathBuf::from(format!("file:{encoded}?immutable=1"));
-    connect(&address, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+    let conn = connect_by(&address, path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?;
+    // SQLite itself uses no journal here, and so does not say what the file's is.
+    let with_log = files::is_in_log_mode(path).map_err(|error| StoreError::Unavailable { source: Arc::new(error) })?;
+    Ok((conn, if with_log { "wal" } else { "rollback" }.to_owned()))
 }
 
 /// What keeps a file from being written.
@@ -444,7 +464,7 @@ fn assert_durable(conn: &Connection) -> Result<(), OpenError> {
 }
 
 /// Opens the file for reading only.
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.set_prepared_statement_cache_capacity(64);

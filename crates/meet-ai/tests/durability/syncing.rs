@@ -79,7 +79,7 @@ async fn doctor_reads_back_that_commits_are_synced(place: Place) {
     let server = place.serve().await;
     let told = place.ok(&["doctor"]).await;
     let settings = match place.postgres {
-        None => "sqlite answers (journal_mode=wal, synchronous=full)",
+        None => "sqlite answers (journal_mode=wal)",
         Some(_) => "postgres answers (fsync=on, synchronous_commit=on, full_page_writes=on)",
     };
     assert!(told.contains(settings), "{told}");

@@ -21,6 +21,9 @@ async fn the_database_says_that_it_is_durable(world: Arc<World>) {
     world.store.ping().await.unwrap();
     assert_eq!(world.store.disk().is_some(), durability.engine == "sqlite");
     assert_eq!(disk.map(|disk| disk.total), world.store.disk().map(|disk| disk.total));
+    if durability.engine == "sqlite" {
+        assert_eq!(journal(&world.location).await, "wal");
+    }
 }
 
 async fn a_database_opens_again_with_all_that_was_in_it(world: Arc<World>) {
@@ -67,8 +70,10 @@ async fn a_file_that_is_no_database_is_left_alone() {
     let file = directory.path().join("meet-ai.db");
     let junk = "this is a letter to my grandmother, and no database. ".repeat(100);
     fs::write(&file, &junk).unwrap();
-    let opened = Store::open(&Location::Sqlite(directory.path().to_owned())).await;
-    assert!(matches!(opened, Err(OpenError::NotADatabase { .. })), "{opened:?}");
+    let location = Location::Sqlite(directory.path().to_owned());
+    for opened in [Store::open(&location).await.map(drop), inspect(&location).await.map(drop)] {
+        assert!(matches!(&opened, Err(OpenError::NotADatabase { path }) if *path == file), "{opened:?}");
+    }
     assert_eq!(fs::read_to_string(&file).unwrap(), junk);
 }
 
@@ -123,15 +128,29 @@ async fn looking_at_a_file_leaves_nothing_behind() {
     assert!(!data.exists());
     Store::open(&location).await.unwrap().close().await;
     let before = contents(&data);
-    assert!(inspect(&location).await.unwrap().durability.durable);
+    assert_eq!(journal(&location).await, "wal");
     assert_eq!(contents(&data), before);
 
-    rusqlite::Connection::open(data.join("meet-ai.db")).unwrap().execute_batch(OLDER).unwrap();
+    let conn = rusqlite::Connection::open(data.join("meet-ai.db")).unwrap();
+    conn.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).unwrap();
+    // As it is restored, until a server opens it.
+    assert_eq!(journal(&location).await, "rollback");
+    conn.execute_batch(OLDER).unwrap();
+    drop(conn);
     let before = contents(&data);
     for looked in [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)] {
         assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 1 })), "{looked:?}");
     }
     assert!(contents(&data)[OsStr::new("meet-ai.db")] == before[OsStr::new("meet-ai.db")]);
+}
+
+/// What looking at a file of SQLite says of its journal, which is all that the file knows of how it keeps what it is told.
+async fn journal(location: &Location) -> String {
+    let durability = inspect(location).await.unwrap().durability;
+    assert!(durability.durable, "{durability:?}");
+    let [(name, journal)] = <[_; 1]>::try_from(durability.settings).unwrap();
+    assert_eq!(name, "journal_mode");
+    journal
 }
 
 /// Makes a database one of the time before there were versions.

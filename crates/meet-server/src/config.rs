@@ -103,7 +103,8 @@ pub struct Limits {
     pub sockets_per_ip: usize,
     /// Sockets, streams and waiters of the whole server; `None` for the descriptor limit less 256.
     pub sockets: Option<usize>,
-    /// Open connections of one address that is no trusted proxy; `None` for `sockets_per_ip` and as many again.
+    /// Open connections of one address that is no trusted proxy; `None` for `sockets_per_ip` and as many again, but
+    /// at most half of the server's.
     pub connections_per_ip: Option<usize>,
     /// Open connections of the whole server; `None` for the descriptor limit less 128.
     pub connections: Option<usize>,
@@ -134,9 +135,10 @@ impl Limits {
         self.connections.filter(|&connections| connections > 0).map_or(most, |connections| connections.min(most))
     }
 
-    /// How many connections one address may hold; 0 for any number.
-    pub fn max_connections_per_ip(&self) -> usize {
-        self.connections_per_ip.unwrap_or_else(|| self.sockets_per_ip.saturating_mul(2))
+    /// How many connections one address may hold of a server that takes `server`; 0 for any number.
+    pub fn max_connections_per_ip(&self, server: usize) -> usize {
+        let half = (server / 2).max(1);
+        self.connections_per_ip.unwrap_or_else(|| self.sockets_per_ip.saturating_mul(2).min(half))
     }
 }
 

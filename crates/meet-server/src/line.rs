@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     app::App,
     error::Error,
-    limits::{Slot, SlotCaps},
+    limits::{Slot, SlotCaps, Slots},
 };
 
 /// How long a refused caller is asked to stay away, in seconds.
@@ -27,6 +27,43 @@ const RETRY_SECONDS: u64 = 2;
 const MAX_FAREWELLS: usize = 32;
 /// How long that may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How many of the server's places only this machine itself may take, so that whoever looks after a full server gets in.
+const KEPT_FOR_LOOPBACK: usize = 16;
+/// How many connections a listener of the metrics takes, however full the server is.
+const METRICS_LINES: usize = 16;
+
+/// The places of one listener's connections.
+pub(crate) struct Lines {
+    slots: Slots,
+    server: usize,
+    ip: usize,
+    kept: usize,
+}
+
+impl Lines {
+    /// Those of the server.
+    pub(crate) fn of_server(app: &App) -> Self {
+        let server = app.max_connections();
+        Self {
+            slots: app.limits().lines.clone(),
+            server,
+            ip: app.config().limits.max_connections_per_ip(server),
+            kept: KEPT_FOR_LOOPBACK.min(server / 2),
+        }
+    }
+
+    /// Those of the metrics on an address of their own.
+    pub(crate) fn of_metrics() -> Self {
+        Self { slots: Slots::default(), server: METRICS_LINES, ip: 0, kept: 0 }
+    }
+
+    /// Takes a place. A trusted proxy speaks for many, so only the listener's own bound holds for it.
+    fn take(&self, is_proxy: bool, peer: IpAddr) -> Result<Slot, Error> {
+        let server = if peer.to_canonical().is_loopback() { self.server } else { self.server - self.kept };
+        let ip = if is_proxy { 0 } else { self.ip };
+        self.slots.take(None, None, peer, SlotCaps { user: 0, tenant: 0, ip, server })
+    }
+}
 
 /// An open connection. It holds its place as long as its descriptor: also as a socket, when the request is long over.
 pub(crate) struct Line {
@@ -43,8 +80,8 @@ pub(crate) struct TurnedAway {
 
 impl Line {
     /// Takes a connection in. One too many is to be told so; when too many are being told, it is just closed.
-    pub(crate) fn admit(app: &App, stream: TcpStream, peer: IpAddr) -> Result<Self, Option<TurnedAway>> {
-        let refusal = match app.take_line(peer) {
+    pub(crate) fn admit(app: &App, lines: &Lines, stream: TcpStream, peer: IpAddr) -> Result<Self, Option<TurnedAway>> {
+        let refusal = match lines.take(app.config().is_trusted_proxy(peer), peer) {
             Ok(slot) => return Ok(Self { stream, _slot: slot }),
             Err(refusal) => refusal,
         };
@@ -73,16 +110,6 @@ impl TurnedAway {
         };
         // Whoever is gone needs no answer.
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
-    }
-}
-
-impl App {
-    /// Takes a place for a connection. A trusted proxy speaks for many, so only the server's own bound holds for it.
-    fn take_line(&self, peer: IpAddr) -> Result<Slot, Error> {
-        let config = self.config();
-        let ip = if config.is_trusted_proxy(peer) { 0 } else { config.limits.max_connections_per_ip() };
-        let caps = SlotCaps { user: 0, tenant: 0, ip, server: self.max_connections() };
-        self.limits().lines.take(None, None, peer, caps)
     }
 }
 
@@ -130,5 +157,21 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_places_of_a_full_server_are_this_machines_own() {
+        let lines = Lines { slots: Slots::default(), server: 40, ip: 0, kept: 16 };
+        let (stranger, own) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([127, 0, 0, 1]));
+        let strangers: Vec<_> = std::iter::from_fn(|| lines.take(false, stranger).ok()).collect();
+        assert_eq!(strangers.len(), 24);
+        let mapped = "::ffff:127.0.0.1".parse().unwrap();
+        let own: Vec<_> = [own, mapped, own].into_iter().map_while(|peer| lines.take(false, peer).ok()).collect();
+        assert_eq!(own.len(), 3);
     }
 }

@@ -10,7 +10,12 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-use crate::{app::App, hub::CloseReason, line::Line, router, telemetry};
+use crate::{
+    app::App,
+    hub::CloseReason,
+    line::{Line, Lines},
+    router, telemetry,
+};
 
 /// How long the first byte and all headers of a request may take.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -48,9 +53,10 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output
     app.tasks().spawn_until_stop(telemetry::keep_up());
     let connections = TaskTracker::new();
     serve_metrics(&app, &connections).await?;
+    let lines = Lines::of_server(&app);
     tokio::select! {
         () = shutdown => {}
-        () = accept(&app, &listener, router::router(app.clone()), &connections) => {}
+        () = accept(&app, &listener, &lines, router::router(app.clone()), &connections) => {}
     }
     drop(listener);
     app.tasks().stop();
@@ -68,10 +74,10 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output
 }
 
 /// Takes connections in for as long as it is waited for.
-async fn accept(app: &App, listener: &TcpListener, router: Router, connections: &TaskTracker) {
+async fn accept(app: &App, listener: &TcpListener, lines: &Lines, router: Router, connections: &TaskTracker) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => match Line::admit(app, stream, peer.ip()) {
+            Ok((stream, peer)) => match Line::admit(app, lines, stream, peer.ip()) {
                 Ok(line) => drop(connections.spawn(connection(app.clone(), router.clone(), line, peer))),
                 Err(Some(turned_away)) => drop(connections.spawn(turned_away.tell())),
                 Err(None) => {}
@@ -121,6 +127,7 @@ async fn serve_metrics(app: &App, connections: &TaskTracker) -> Result<(), Serve
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Metrics { address, source })?;
     let (accepting, connections) = (app.clone(), connections.clone());
     let router = router::metrics(app.clone(), address.ip());
-    app.tasks().spawn_until_stop(async move { accept(&accepting, &listener, router, &connections).await });
+    let lines = Lines::of_metrics();
+    app.tasks().spawn_until_stop(async move { accept(&accepting, &listener, &lines, router, &connections).await });
     Ok(())
 }

@@ -257,10 +257,12 @@ fn connections_end_before_the_descriptors_do_whatever_is_lifted() {
 #[test]
 fn an_address_gets_connections_for_its_sockets_and_as_many_again() {
     let of = |sockets_per_ip, connections_per_ip| Limits { sockets_per_ip, connections_per_ip, ..Limits::default() };
-    assert_eq!(of(500, None).max_connections_per_ip(), 1000);
-    assert_eq!(of(0, None).max_connections_per_ip(), 0, "a lifted limit lifts both");
-    assert_eq!(of(500, Some(7)).max_connections_per_ip(), 7);
-    assert_eq!(of(500, Some(0)).max_connections_per_ip(), 0);
+    assert_eq!(of(500, None).max_connections_per_ip(10_000), 1000);
+    assert_eq!(of(500, None).max_connections_per_ip(896), 448, "and leaves half of a small server to others");
+    assert_eq!(of(500, None).max_connections_per_ip(1), 1);
+    assert_eq!(of(0, None).max_connections_per_ip(896), 0, "a lifted limit lifts both");
+    assert_eq!(of(500, Some(7)).max_connections_per_ip(896), 7);
+    assert_eq!(of(500, Some(0)).max_connections_per_ip(896), 0);
 }
 
 #[test]

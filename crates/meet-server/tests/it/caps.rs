@@ -266,6 +266,25 @@ async fn a_trusted_proxy_holds_as_many_lines_as_the_server_takes() {
 }
 
 #[tokio::test]
+async fn a_full_server_still_shows_its_metrics_on_their_own_address() {
+    // The system gives a free port; the server takes it right after it was given back.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = Setup::new().with(|config| {
+        config.metrics.listen = Some(address);
+        config.limits.connections_per_ip = Some(0);
+        config.limits.connections = Some(20);
+    });
+    let server = setup.start().await;
+    let (lines, answer) = fill(&server, 20).await;
+    assert!(lines.len() == 20 && answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let shown = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
+    assert_eq!(shown.status(), 200);
+    assert!(shown.text().await.unwrap().contains("meet_connections_refused_total"));
+    drop(lines);
+    expect_room(&server).await;
+}
+
+#[tokio::test]
 async fn bodies_that_never_end_fill_their_share_and_short_messages_still_get_through() {
     let server = Server::start().await;
     let owner = server.new_tenant().await;

@@ -254,8 +254,22 @@ pub(crate) fn tls() -> Result<MakeRustlsConnect, OpenError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The Postgres of the environment, unless there is none and nobody insists.
+    pub(crate) fn server() -> Option<String> {
+        match std::env::var("MEET_AI_TEST_POSTGRES") {
+            Ok(url) if !url.is_empty() => Some(url),
+            _ if std::env::var("CI").is_ok_and(|value| value == "true") => {
+                panic!("MEET_AI_TEST_POSTGRES is not set, and CI may not skip Postgres")
+            }
+            _ => {
+                println!("skipped: MEET_AI_TEST_POSTGRES is not set");
+                None
+            }
+        }
+    }
 
     #[test]
     fn a_file_system_that_tears_no_page_may_do_without_full_pages() {

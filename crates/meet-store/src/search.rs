@@ -193,7 +193,8 @@ mod tests {
     use crate::{
         Caps, Created, Location, NewMessage, NewRoom, NewTenant, SecretUrl, TenantKind,
         batch::{Entry, write_batch},
-        postgres::Postgres,
+        postgres::{Postgres, tests::server},
+        sqlite::{FILE, open_reader},
         words,
     };
 
@@ -254,7 +255,7 @@ mod tests {
         let steps = || {
             let steps = Arc::new(AtomicU64::new(0));
             let counter = Arc::clone(&steps);
-            let mut conn = rusqlite::Connection::open(directory.path().join(crate::sqlite::FILE)).unwrap();
+            let mut conn = open_reader(&directory.path().join(FILE)).unwrap();
             let count = move || {
                 counter.fetch_add(1, Ordering::Relaxed);
                 false
@@ -304,10 +305,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_have_said_costs_a_search_nothing_in_postgres() {
-        let Ok(url) = std::env::var("MEET_AI_TEST_POSTGRES") else { return };
+        let Some(url) = server() else { return };
         let name = format!("meet_ai_search_{}", std::process::id());
-        let server = Postgres::connect(&SecretUrl::new(url.clone())).unwrap().patient_client().await.unwrap();
-        server.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let client = Postgres::connect(&SecretUrl::new(url.clone())).unwrap().patient_client().await.unwrap();
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         let (start, _) = url.rsplit_once('/').unwrap();
         let store = Store::open(&Location::Postgres(SecretUrl::new(format!("{start}/{name}")))).await.unwrap();
         let room = talk(&store, tenant(1), 500).await;
@@ -317,6 +318,6 @@ mod tests {
         assert!(visited(&alone) > 50.0, "{alone:#?}");
         assert!(visited(&among_others) <= visited(&alone), "{alone:#?} {among_others:#?}");
         store.close().await;
-        server.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+        client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
     }
 }

@@ -207,7 +207,7 @@ mod tests {
     use futures_util::{StreamExt, stream::FuturesUnordered};
 
     use super::*;
-    use crate::value::params;
+    use crate::{postgres::tests::server, value::params};
 
     /// Runs a check on a new file of SQLite and on the Postgres of the environment, if there is one.
     async fn on_both<F: Future<Output = ()>>(check: fn(Store) -> F) {
@@ -215,14 +215,10 @@ mod tests {
         let store = Store::open(&Location::Sqlite(directory.path().to_owned())).await.unwrap();
         check(store.clone()).await;
         store.close().await;
-        match std::env::var("MEET_AI_TEST_POSTGRES") {
-            Ok(url) if !url.is_empty() => {
-                // No tables are needed, so none are made.
-                let driver = Driver::Postgres(Postgres::connect(&SecretUrl::new(url)).unwrap());
-                check(Store { driver: Arc::new(driver) }).await;
-            }
-            _ if std::env::var("CI").is_ok_and(|value| value == "true") => panic!("MEET_AI_TEST_POSTGRES is not set"),
-            _ => println!("skipped: MEET_AI_TEST_POSTGRES is not set"),
+        if let Some(url) = server() {
+            // No tables are needed, so none are made.
+            let driver = Driver::Postgres(Postgres::connect(&SecretUrl::new(url)).unwrap());
+            check(Store { driver: Arc::new(driver) }).await;
         }
     }
 
@@ -282,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_statement_has_its_time_and_the_limit_of_the_url_is_kept() {
-        let Ok(url) = std::env::var("MEET_AI_TEST_POSTGRES") else { return };
+        let Some(url) = server() else { return };
         for (options, limit) in [("", "30s"), ("?options=-c%20statement_timeout%3D40ms", "40ms")] {
             let url = SecretUrl::new(format!("{url}{options}"));
             let store = Store { driver: Arc::new(Driver::Postgres(Postgres::connect(&url).unwrap())) };

@@ -11,7 +11,7 @@ const WAITING: usize = 64;
 
 /// A number of turns, and a place for those who wait for one.
 pub(crate) struct Turns {
-    turns: Semaphore,
+    free: Semaphore,
     places: Semaphore,
     patience: Duration,
 }
@@ -19,17 +19,17 @@ pub(crate) struct Turns {
 impl Turns {
     /// So many may have a turn at once; the next ones wait so long at most.
     pub(crate) const fn new(at_once: usize, patience: Duration) -> Self {
-        Self { turns: Semaphore::const_new(at_once), places: Semaphore::const_new(WAITING), patience }
+        Self { free: Semaphore::const_new(at_once), places: Semaphore::const_new(WAITING), patience }
     }
 
     /// Waits for a turn, which ends when it is dropped. `Unavailable` when it does not come in time, and at once when
     /// too many wait already.
     pub(crate) async fn take(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        if let Ok(turn) = self.turns.try_acquire() {
+        if let Ok(turn) = self.free.try_acquire() {
             return Ok(turn);
         }
         let _place = self.places.try_acquire().map_err(|_| StoreError::crowded())?;
-        let turn = tokio::time::timeout(self.patience, self.turns.acquire()).await;
+        let turn = tokio::time::timeout(self.patience, self.free.acquire()).await;
         turn.map_err(|_| StoreError::crowded())?.map_err(|_| StoreError::closed())
     }
 }
@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_wait_and_the_others_are_told_at_once() {
-        let turns = Turns::new(1, Duration::from_secs(600));
+        let turns = Turns::new(1, Duration::from_mins(10));
         let held = turns.take().await.unwrap();
         let mut waiting = join_all((0..WAITING).map(|_| turns.take().map(|turn| turn.map(drop))));
         assert!(futures_util::poll!(&mut waiting).is_pending());

@@ -122,7 +122,8 @@ async fn a_key_is_rotated_however_long_its_sessions_take_to_end() {
     let hasty = SecretUrl::new(format!("{url}?options=-c%20statement_timeout%3D2s"));
     let world = World::open(Location::Postgres(hasty), tempfile::tempdir().unwrap()).await;
     // As if there were a million of them.
-    let slow = "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(3); RETURN OLD; END' LANGUAGE plpgsql; \
+    let slow = "CREATE FUNCTION slow() RETURNS trigger AS \
+                'BEGIN PERFORM pg_sleep(3); RETURN OLD; END' LANGUAGE plpgsql; \
                 CREATE TRIGGER slow BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()";
     run(&url, slow).await;
     let owner = world.owner().await;

@@ -144,7 +144,7 @@ async fn looking_at_a_file_leaves_nothing_behind() {
     assert!(contents(&data)[OsStr::new("meet-ai.db")] == before[OsStr::new("meet-ai.db")]);
 }
 
-/// What looking at a file of SQLite says of its journal, which is all that the file knows of how it keeps what it is told.
+/// What looking at a file of SQLite says of its journal, and that it says nothing else.
 async fn journal(location: &Location) -> String {
     let durability = inspect(location).await.unwrap().durability;
     assert!(durability.durable, "{durability:?}");

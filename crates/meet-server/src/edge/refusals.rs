@@ -97,10 +97,13 @@ fn add_common(path: &str, method: &HttpMethod, operation: &mut Operation) {
     let is_probe = matches!(path, "/healthz" | "/readyz");
     let is_api = path.starts_with("/api/");
     let common = [
+        (400, !is_probe),
         (403, is_write && takes_cookie),
         (415, operation.request_body.is_some() && takes_cookie),
         (421, !is_probe),
-        (503, is_api),
+        // What `line.rs` answers before the request is read.
+        (429, true),
+        (503, true),
         (507, is_api && is_write),
     ];
     let responses = &mut operation.responses.responses;

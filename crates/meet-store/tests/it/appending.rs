@@ -199,7 +199,7 @@ async fn a_key_is_forgotten_after_a_day_and_used_again(world: Arc<World>) {
     let at = |time: Timestamp, body: u8| {
         let mut message = world.message(&owner, room, "tick");
         message.idempotency = Some(idempotency("key", body));
-        message.created_at = time;
+        (message.created_at, message.judged_at) = (time, time);
         message
     };
     stored(appender.append(at(NOW, 1)).await.unwrap());
@@ -282,7 +282,7 @@ async fn an_expired_or_foreign_room_takes_nothing(world: Arc<World>) {
     short.expires_at = Some(NOW.plus(HOUR));
     let short = world.make_room(owner.tenant, short).await.room.id;
     let mut late = world.message(&owner, short, "late");
-    late.created_at = NOW.plus(HOUR);
+    late.judged_at = NOW.plus(HOUR);
     assert_eq!(appender.append(late).await.unwrap(), AppendOutcome::RoomGone);
     let foreign = world.message(&stranger, short, "knock");
     assert_eq!(appender.append(foreign).await.unwrap(), AppendOutcome::RoomGone);

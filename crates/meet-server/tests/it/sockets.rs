@@ -1,5 +1,7 @@
 //! The room's WebSocket: what it sends, what it takes, what it refuses and how.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio_tungstenite::tungstenite;
 
@@ -214,7 +216,7 @@ async fn a_socket_is_refused_with_a_status_before_the_upgrade() {
         let room = owner.room("planning").await;
         let short = owner.room_as(json!({ "name": "short", "expires_in": 60 })).await;
         owner.invite(&room, "member", "Gil").await;
-        server.clock.jump(61_000);
+        server.clock.advance(Duration::from_secs(61));
         let unknown = "01900000-0000-7000-8000-000000000001";
         let (stranger, foreign) = (server.stranger(), server.new_tenant().await);
         let wrong = server.stranger().with_token("mai_000000000000000000000000");
@@ -251,7 +253,7 @@ async fn a_socket_speaks_on_in_a_room_that_is_given_more_time() {
     let room = owner.room_as(json!({ "name": "short", "expires_in": 60 })).await;
     let mut socket = owner.socket(&room, "?name=ann").await;
     owner.patch(&format!("/api/rooms/{room}"), json!({ "expires_in": 3600 })).await.expect(200);
-    server.clock.jump(61_000);
+    server.clock.advance(Duration::from_secs(61));
     socket.send(json!({ "content": "still here" })).await;
     assert_eq!(socket.message().await.content, "still here");
 }

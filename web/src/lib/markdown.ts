@@ -82,6 +82,23 @@ export function render(text: string): DocumentFragment {
   }
 }
 
+/** A message as it is shown, with mentions and frames; whatever goes wrong with it, its text is there. */
+export function compose(text: string, names: readonly string[], me: string | null): DocumentFragment {
+  try {
+    const fragment = render(text);
+    if (names.length > 0) markMentions(fragment, names, me);
+    frameBlocks(fragment);
+    return fragment;
+  } catch {
+    const fragment = document.createDocumentFragment();
+    const paragraph = document.createElement('p');
+    paragraph.className = 'plain';
+    paragraph.textContent = text;
+    fragment.append(paragraph);
+    return fragment;
+  }
+}
+
 function plain(text: string): string {
   return `<p class="plain">${linked(text, escapeHtml)}</p>`;
 }
@@ -122,7 +139,9 @@ export function markMentions(root: DocumentFragment, names: readonly string[], m
   for (const text of texts) {
     let rest = text;
     let offset = 0;
-    for (const mention of findMentions(text.data, names)) {
+    const { data } = text;
+    for (const mention of findMentions(data, names)) {
+      if (mention.start < offset || mention.end > data.length) continue;
       const here = rest.splitText(mention.start - offset);
       rest = here.splitText(mention.end - mention.start);
       offset = mention.end;

@@ -89,7 +89,10 @@ export function findMentions(text: string, names: readonly string[]): Mention[] 
     let next = at + 1;
     if (!isWordBefore(folded.text, at)) {
       const length = lengths.find(
-        (one) => byFolded.has(folded.text.slice(at + 1, at + 1 + one)) && !isWordAt(folded.text, at + 1 + one),
+        (one) =>
+          at + 1 + one <= folded.text.length &&
+          byFolded.has(folded.text.slice(at + 1, at + 1 + one)) &&
+          !isWordAt(folded.text, at + 1 + one),
       );
       if (length !== undefined) {
         next += length;

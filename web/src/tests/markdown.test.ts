@@ -2,7 +2,7 @@
 // message, and through the sanitiser alone.
 
 import { describe, expect, it } from 'vitest';
-import { frameBlocks, markMentions, render, sanitize } from '../lib/markdown';
+import { compose, frameBlocks, markMentions, render, sanitize } from '../lib/markdown';
 import { blocks, isTangled, parseable } from '../lib/plain';
 
 function shown(text: string): HTMLElement {
@@ -237,5 +237,12 @@ describe('a message', () => {
       ['@Me', 'mention mention-me'],
     ]);
     expect(root.textContent).toContain('@anna and @Me but not @Anna nor @Anna');
+  });
+
+  it('ends with a mention of a short name where a longer one is known', () => {
+    const root = document.createElement('div');
+    root.append(compose('hi **@scout**', ['deploy-bot', 'scout'], null));
+    expect(root.querySelector('.mention')?.textContent).toBe('@scout');
+    expect(root.textContent?.trim()).toBe('hi @scout');
   });
 });

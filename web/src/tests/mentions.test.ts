@@ -37,6 +37,36 @@ describe('mentions', () => {
     expect(found('@anna '.repeat(5000), 'anna')).toHaveLength(200);
   });
 
+  it('at the end of a text are found beside longer names', () => {
+    expect(findMentions('hi @scout', ['deploy-bot', 'scout'])).toEqual([{ start: 3, end: 9, name: 'scout' }]);
+    expect(found('@anna', 'Anna Lee', 'Anna Lee Smith', 'Anna')).toEqual(['@anna']);
+    expect(found('@stra\u00dfe', 'a much longer name', 'STRASSE')).toEqual(['@stra\u00dfe']);
+  });
+
+  it('lie within the text, one after the other', () => {
+    const pieces = ['@', 'scout', 'Zoe\u0308', 'zo\u00eb', 'STRASSE', 'stra\u00dfe', ' ', '\ufb00', '\u0308', '\u1112\u1161', '\u0131', '\ud83d\ude00', '\ud800', '-bot'];
+    let seed = 7;
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    const make = (most: number) => Array.from({ length: random(most) + 1 }, () => pieces[random(pieces.length)]).join('');
+    let total = 0;
+    for (let round = 0; round < 3000; round++) {
+      const names = Array.from({ length: 6 }, () => make(3));
+      const text = make(10) + (round % 2 ? `@${names[0]}` : '');
+      let before = 0;
+      for (const { start, end, name } of findMentions(text, names)) {
+        expect(start >= before && end > start && end <= text.length, JSON.stringify([text, names])).toBe(true);
+        expect(text[start]).toBe('@');
+        expect(names).toContain(name);
+        before = end;
+        total += 1;
+      }
+    }
+    expect(total).toBeGreaterThan(500);
+  });
+
   it('of a longer name are not those of a shorter one', () => {
     expect(mentions('@Anna Lee?', 'Anna', ['Anna Lee'])).toBe(false);
     expect(mentions('@anna?', 'Anna', ['Anna Lee'])).toBe(true);

@@ -145,7 +145,7 @@ mod tests {
     fn file(entries: &[(&str, &str)]) -> Credentials {
         let mut credentials = Credentials::default();
         for (url, key) in entries {
-            credentials.set_key(&ServerUrl::parse(url).unwrap(), &(*key).into());
+            credentials.set_key(&ServerUrl::parse(url).unwrap(), &(*key).into(), None);
         }
         credentials
     }

@@ -13,9 +13,9 @@ use std::{
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, RawString, Table, value};
 
-use crate::server_url::ServerUrl;
+use crate::{output::escape, server_url::ServerUrl};
 
 /// The file's text, read or new.
 #[derive(Debug, Clone, Default)]
@@ -90,8 +90,8 @@ impl Credentials {
         table.get("key")?.as_str().filter(|key| !key.is_empty()).map(Into::into)
     }
 
-    /// Keeps a key for this server, in place of one that was there.
-    pub(crate) fn set_key(&mut self, server: &ServerUrl, key: &SecretString) {
+    /// Keeps a key for this server, in place of one that was there; `remark` is a comment above it.
+    pub(crate) fn set_key(&mut self, server: &ServerUrl, key: &SecretString, remark: Option<&str>) {
         let written = self.tables().map(|(url, _)| url.to_owned()).find(|url| is(url, server));
         let written = written.unwrap_or_else(|| server.to_string());
         let servers = self.0.entry("servers").or_insert_with(|| {
@@ -99,9 +99,25 @@ impl Credentials {
             table.set_implicit(true);
             Item::Table(table)
         });
-        let table = servers.as_table_mut().map(|servers| servers.entry(&written).or_insert_with(toml_edit::table));
-        if let Some(table) = table.and_then(Item::as_table_like_mut) {
-            table.insert("key", value(key.expose_secret()));
+        let Some(servers) = servers.as_table_mut() else { return };
+        let item = servers.entry(&written).or_insert_with(toml_edit::table);
+        let is_inline = item.is_inline_table();
+        let Some(table) = item.as_table_like_mut() else { return };
+        match table.get_mut("key").and_then(Item::as_value_mut) {
+            // What stands around the value stays.
+            Some(kept) => {
+                let decor = kept.decor().clone();
+                *kept = key.expose_secret().into();
+                *kept.decor_mut() = decor;
+            }
+            None => drop(table.insert("key", value(key.expose_secret()))),
+        }
+        // In an inline table there is no line above the key but that of the whole.
+        let below = if is_inline { servers.key_mut(&written) } else { table.key_mut("key") };
+        if let (Some(remark), Some(mut below)) = (remark, below) {
+            let decor = below.leaf_decor_mut();
+            let above = decor.prefix().and_then(RawString::as_str).unwrap_or_default();
+            decor.set_prefix(format!("{above}# {}\n", escape(remark)));
         }
     }
 
@@ -163,8 +179,8 @@ mod tests {
     #[test]
     fn one_file_keeps_the_keys_of_many_servers() {
         let mut credentials = Credentials::default();
-        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into());
-        credentials.set_key(&url("https://meet.example.org"), &"mai_b".into());
+        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into(), None);
+        credentials.set_key(&url("https://meet.example.org"), &"mai_b".into(), None);
         assert_eq!(
             credentials.0.to_string(),
             "[servers.\"http://127.0.0.1:3000\"]\nkey = \"mai_a\"\n\n\
@@ -179,8 +195,26 @@ mod tests {
         let text = "# mine\nurl = \"https://a.example\"\n\n[servers.\"https://a.example\"] # work\nkey = 'mai_a'\n\
                     note = 1\n\n[servers.\"http://localhost:3000\"]\nkey = \"mai_old\"\n";
         let mut credentials = Credentials::parse(text).unwrap();
-        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_new".into());
+        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_new".into(), None);
         assert_eq!(credentials.0.to_string(), text.replace("mai_old", "mai_new"));
+    }
+
+    #[test]
+    fn a_remark_stands_above_the_key_however_the_table_is_written() {
+        for text in [
+            "[servers.\"http://localhost:3000\"]\n# mine\nkey = \"mai_old\" # work\n",
+            "[servers]\n# mine\n\"http://localhost:3000\" = { key = \"mai_old\" } # work\n",
+            "# mine\nservers.\"http://localhost:3000\".key = \"mai_old\" # work\n",
+        ] {
+            let mut credentials = Credentials::parse(text).unwrap();
+            credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_new".into(), Some("before\nit: mai_old"));
+            let written = credentials.0.to_string();
+            let expected =
+                text.replace("mai_old", "mai_new").replace("# mine\n", "# mine\n# before\\u{a}it: mai_old\n");
+            assert_eq!(written, expected);
+            let read = Credentials::parse(&written).unwrap();
+            assert_eq!(key(&read, "http://127.0.0.1:3000").as_deref(), Some("mai_new"));
+        }
     }
 
     #[test]
@@ -197,7 +231,7 @@ mod tests {
         let path = root.path().join("meet-ai/config.toml");
         let held = hold(&path).unwrap();
         let mut credentials = Credentials::read(&path).unwrap();
-        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into());
+        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into(), None);
         credentials.write(&path).unwrap();
         drop(held);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -214,7 +248,7 @@ mod tests {
         fs::write(&real, "").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let mut credentials = Credentials::default();
-        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into());
+        credentials.set_key(&url("http://127.0.0.1:3000"), &"mai_a".into(), None);
         credentials.write(&link).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(fs::read_to_string(&real).unwrap().contains("mai_a"));

@@ -1,5 +1,6 @@
-//! What happens to the operator's key on a first start: it is kept for this user's command line, so
-//! that the browser and the command line are one tenant. It is never shown.
+//! What becomes of the operator's key when a server starts: it is kept for this user's command line, at
+//! every address at which the server listens, so that the browser and the command line are one tenant.
+//! It is never shown.
 
 use std::{
     net::SocketAddr,
@@ -21,7 +22,7 @@ use crate::{
 enum Kept {
     /// It is in the file.
     Written(PathBuf),
-    /// It took the place of one that this database does not know.
+    /// It took the place of one that this database does not know, which is a comment now.
     Replaced(PathBuf),
     /// The file has another key that this database knows.
     Left(PathBuf),
@@ -33,12 +34,11 @@ pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
     if !bound.ip().is_loopback() {
         return;
     }
-    let place = |path: &Path| format!("the key in {}", escape(&path.display().to_string()));
     output::note(&match write(app, bound, key).await {
         Ok(Kept::Written(path)) => format!("The command line on this machine uses {}", place(&path)),
         Ok(Kept::Replaced(path)) => format!(
-            "The command line on this machine uses {}; the one that was there for this address is not of this database \
-             and is replaced",
+            "The command line on this machine uses {}; the one that was there for this address is not of this database, \
+             is replaced, and stays there as a comment",
             place(&path)
         ),
         Ok(Kept::Left(path)) => {
@@ -53,21 +53,84 @@ pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
     });
 }
 
+/// Keeps the operator's key for this address too, when the file has it for another and nothing for this one.
+pub(crate) async fn keep_here_too(app: &App, bound: SocketAddr) {
+    if !bound.ip().is_loopback() {
+        return;
+    }
+    match write_too(app, bound).await {
+        Ok(Some(path)) => output::note(&format!("The command line on this machine uses {} here too", place(&path))),
+        // Nothing is expected of a later start, so that a machine without settings is no fault.
+        Ok(None) | Err(CredentialsError::NoHome | CredentialsError::NotAnAddress { .. }) => {}
+        Err(error) => output::note(&format!(
+            "warning: the owner's key is not kept for this address: {}",
+            escape(&error.to_string())
+        )),
+    }
+}
+
+fn place(path: &Path) -> String {
+    format!("the key in {}", escape(&path.display().to_string()))
+}
+
+fn at(bound: SocketAddr) -> Result<ServerUrl, CredentialsError> {
+    ServerUrl::parse(&format!("http://{bound}")).map_err(|_| CredentialsError::NotAnAddress { address: bound })
+}
+
 async fn write(app: &App, bound: SocketAddr, key: &SecretString) -> Result<Kept, CredentialsError> {
     let path = credentials::own_path()?;
     let _held = credentials::hold(&path)?;
     let mut credentials = Credentials::read(&path)?;
-    let server = ServerUrl::parse(&format!("http://{bound}"));
-    let server = server.map_err(|_| CredentialsError::NotAnAddress { address: bound })?;
+    let server = at(bound)?;
     let before = credentials.key(&server);
     if let Some(before) = &before
         && is_known(app, before).await
     {
         return Ok(Kept::Left(path));
     }
-    credentials.set_key(&server, key);
+    let remark = before.as_ref().map(|before| remark(app, before));
+    credentials.set_key(&server, key, remark.as_deref());
     credentials.write(&path)?;
     Ok(if before.is_some() { Kept::Replaced(path) } else { Kept::Written(path) })
+}
+
+/// What the file says of a key that has lost its place: it may be nowhere else.
+fn remark(app: &App, before: &SecretString) -> String {
+    let now = app.clock().now().to_string();
+    let day = now.split('T').next().unwrap_or_default();
+    let data = output::absolute(&app.config().data_dir);
+    format!("{} was here until {day}, when {} took this address", before.expose_secret(), data.display())
+}
+
+async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<PathBuf>, CredentialsError> {
+    let path = credentials::own_path()?;
+    let server = at(bound)?;
+    let credentials = Credentials::read(&path)?;
+    if credentials.key(&server).is_some() {
+        return Ok(None);
+    }
+    for key in credentials.servers().iter().filter_map(|other| credentials.key(other)) {
+        if !is_operators(app, &key).await {
+            continue;
+        }
+        let _held = credentials::hold(&path)?;
+        // What another server wrote meanwhile stays.
+        let mut credentials = Credentials::read(&path)?;
+        if credentials.key(&server).is_some() {
+            return Ok(None);
+        }
+        credentials.set_key(&server, &key, None);
+        credentials.write(&path)?;
+        return Ok(Some(path));
+    }
+    Ok(None)
+}
+
+/// Whether the key is that of this database's operator.
+async fn is_operators(app: &App, key: &SecretString) -> bool {
+    let presented = Presented::Token(key.expose_secret().to_owned());
+    let member = app.authenticate(&presented).await.ok().flatten();
+    member.is_some_and(|member| member.operator && member.bare_key().is_ok())
 }
 
 /// Whether this database knows the key. When it cannot tell, the key is not taken away.

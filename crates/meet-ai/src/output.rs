@@ -6,6 +6,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    path::{Path, PathBuf},
 };
 
 use serde::Serialize;
@@ -57,6 +58,11 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
         }
     }
     safe
+}
+
+/// A path that means the same wherever it is read.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Prints a line on standard output at once. A reader that went away ends the command: there is

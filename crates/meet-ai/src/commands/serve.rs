@@ -73,6 +73,7 @@ async fn introduce(
 ) -> Result<(), meet_server::Error> {
     let url = &app.site().public_url;
     let Some(first) = first else {
+        first_start::keep_here_too(app, bound).await;
         let how = format!("Open {url}/ in a browser; this prints a link that signs in as the owner:\n  {owner_link}");
         output::announce(&banner(app, bound, &how));
         return Ok(());

@@ -47,16 +47,44 @@ fn a_second_data_directory_leaves_other_servers_keys_alone() {
 }
 
 #[test]
-fn a_key_of_another_database_at_the_same_address_is_replaced_and_that_is_said() {
+fn a_key_of_another_database_at_the_same_address_is_replaced_and_stays_as_a_comment() {
     let machine = Machine::new();
     let first = machine.serve("first", "127.0.0.1:0");
     let address = first.address();
+    machine.ok(&["create-room", "general"]);
     assert!(first.stop().success());
     let before = machine.key_of(&format!("http://{address}"));
     let second = machine.serve("second", &address);
     assert_ne!(machine.key_of(&second.url), before);
     let said = second.process.stderr.next();
-    assert!(said.contains("replaced"), "{said}");
+    assert!(said.contains("replaced") && said.contains("stays there as a comment"), "{said}");
+    let kept = fs::read_to_string(machine.config_toml()).unwrap();
+    let comment = kept.lines().find(|line| line.starts_with("# ")).unwrap();
+    let [key, day] = [1, 5].map(|word| comment.split(' ').nth(word).unwrap());
+    assert_eq!((key, day.len()), (before.as_str(), "2026-02-07,".len()), "{comment}");
+    assert!(comment.contains(&machine.work().join("second").display().to_string()), "{comment}");
+    // The owner before is its owner still.
+    assert!(second.stop().success());
+    let first = machine.serve("first", "127.0.0.1:0");
+    assert!(machine.ok(&["rooms", "--url", &first.url, "--key", &before]).contains("general"));
+}
+
+#[test]
+fn the_command_line_knows_the_owner_at_every_address_of_the_data() {
+    let machine = Machine::new();
+    let first = machine.serve("data", "127.0.0.1:0");
+    let room = machine.ok(&["create-room", "general"]);
+    let strangers = machine.serve("other", "127.0.0.1:0");
+    // The port stays somebody's, so that the next start gets another one.
+    let address = first.address();
+    assert!(first.stop().success());
+    let _held = TcpListener::bind(&address);
+    let second = machine.serve("data", "127.0.0.1:0");
+    assert!(second.process.stderr.next().contains("here too"));
+    assert!(machine.ok(&["rooms", "--url", &second.url]).contains(&room));
+    assert_eq!(machine.key_of(&second.url), machine.key_of(&format!("http://{address}")));
+    assert_ne!(machine.key_of(&second.url), machine.key_of(&strangers.url));
+    assert_eq!(mode(&machine.config_toml()), 0o600);
 }
 
 #[test]

@@ -26,7 +26,7 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("planner", "Then ship it. Thanks, both!"),
     (
         "host",
-        "That was the example. Press **Jump in** to get a key of your own, open a room, and invite a person or an agent.",
+        "That was the example. To go on: make a room of your own, and invite a person or an agent to it.\n\nNew here? **Jump in** gives you a key first. Whoever came by the owner link is in already.",
     ),
 ];
 

@@ -29,6 +29,14 @@ export function nearEnd(m: Metrics): boolean {
   return m.height - m.viewport - m.top <= NEAR_EDGE;
 }
 
+/** The most viewports that a short history fills. */
+const SHORT = 3;
+
+/** Whether a history that is all there is read from its beginning, by whom was never in the room. */
+export function isShort(m: Metrics): boolean {
+  return m.height - m.viewport > NEAR_END && m.height <= SHORT * m.viewport;
+}
+
 /** The rendered part; `last: null` follows the newest message. */
 export interface View {
   first: number;

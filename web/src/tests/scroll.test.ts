@@ -1,7 +1,7 @@
 // Following the end, and the part of a long list that stands in the document.
 
 import { describe, expect, it } from 'vitest';
-import { around, atEnd, extendDown, extendUp, grow, newest, type Loaded, type View } from '../lib/scroll';
+import { around, atEnd, extendDown, extendUp, grow, isShort, newest, type Loaded, type View } from '../lib/scroll';
 
 const size = (view: View, loaded: Loaded) => (view.last ?? loaded.to) - view.first + 1;
 
@@ -10,6 +10,14 @@ describe('the end', () => {
     expect(atEnd({ top: 940, height: 1500, viewport: 500 })).toBe(true);
     expect(atEnd({ top: 800, height: 1500, viewport: 500 })).toBe(false);
     expect(atEnd({ top: 0, height: 300, viewport: 500 })).toBe(true);
+  });
+});
+
+describe('a history', () => {
+  it('is short when it is more than one screen, and not many', () => {
+    expect(isShort({ top: 0, height: 500, viewport: 500 })).toBe(false);
+    expect(isShort({ top: 0, height: 900, viewport: 500 })).toBe(true);
+    expect(isShort({ top: 0, height: 5000, viewport: 500 })).toBe(false);
   });
 });
 

@@ -114,6 +114,8 @@ story('a stranger reads the welcome room, cannot write, and comes back by Jump i
   await sam.log.getByRole('article').first().waitFor();
   await sam.page.getByText('You are reading along.').waitFor();
   assert.equal(await sam.composer.count(), 0);
+  // The introduction stands at the beginning, and that is where a stranger begins.
+  assert.equal(await sam.log.evaluate((log) => log.scrollTop), 0);
 
   const [welcome] = await server.call('GET', '/api/public/rooms');
   const written = await fetch(`${server.url}/api/rooms/${welcome.id}/messages`, {
@@ -137,13 +139,23 @@ story('the owner link makes the first browser the owner of the same space as the
   await olga.follows(link, 'Come in');
   await olga.heading('welcome').waitFor();
   await olga.says('I am in charge here');
+  await olga.button('Make your first room').waitFor();
   const polled = await server.command(['poll', 'welcome', '--json']);
   assert.equal(polled.code, 0, polled.stderr);
   assert.match(polled.stdout, /I am in charge here/);
 
   const late = await sit('Late');
   await late.follows(link, 'Come in');
-  await late.page.getByText('This link does not work any more').waitFor();
+  await late.heading('This link does not work any more').waitFor();
+  await late.page.getByText('meet-ai owner-link', { exact: true }).waitFor();
+  assert.equal(await late.button('Come in').count(), 0);
+
+  await olga.button('Make your first room').click();
+  const form = olga.page.getByRole('dialog', { name: 'New room' });
+  await form.getByLabel('Name', { exact: true }).fill('workshop');
+  await form.getByRole('button', { name: 'Create room' }).click();
+  await olga.heading('workshop').waitFor();
+  assert.equal(await olga.button('Make your first room').count(), 0);
 });
 
 story(

@@ -16,48 +16,53 @@ function blocks(markdown, language) {
   return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
 }
 
-test('the shell blocks of the README run, one after the other, and its agent answers', async () => {
+test('the shell blocks of the README run in its two terminals, and its agent answers', async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const shell = blocks(readme, 'sh');
-  assert.ok(shell.length >= 3);
+  const listen = blocks(readme, 'console').find((block) => block.startsWith('meet-ai listen'));
+  // What comes before the listener is typed into its terminal, and what comes after it into another one.
+  const [before, after] = readme.split(`\`\`\`console\n${listen}\`\`\`\n`).map((part) => blocks(part, 'sh'));
+  assert.ok(before.length >= 2 && after.length >= 2);
   const server = await Server.start();
-  try {
-    // As if built here: the blocks find the binary where `make run` leaves it, and the server at the default port.
-    await mkdir(join(server.home, 'target/release'), { recursive: true });
-    await symlink(binary, join(server.home, 'target/release/meet-ai'));
-    const listen = blocks(readme, 'console').find((block) => block.startsWith('meet-ai listen'));
-    const script = [...shell, listen].join('\n').replaceAll('http://127.0.0.1:3000', server.url);
-    const terminal = spawn('bash', ['-euo', 'pipefail', '-c', script], {
+  const terminals = [];
+  const type = (script) => {
+    const terminal = spawn('bash', ['-euo', 'pipefail', '-c', script.replaceAll('http://127.0.0.1:3000', server.url)], {
       cwd: server.home,
       env: { PATH: process.env.PATH, HOME: server.home, XDG_CONFIG_HOME: join(server.home, 'config'), MEET_AI_URL: server.url },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A process group of its own, as in a terminal, so that the listener ends with the shell.
       detached: true,
     });
-    const [said, events] = [gathers(terminal.stdout), gathers(terminal.stderr)];
-    try {
-      await events.waitFor(/"event":"connected"/);
-      assert.match(said.text, /"content":"The build is \*\*green\*\*\."/);
-      assert.match(said.text, /deploy-bot[\s\S]*scout[\s\S]*Shall I tag the release\?/);
-      assert.match(said.text, /standup/);
-      await theAgentAnswers(server, events);
-    } finally {
-      process.kill(-terminal.pid, 'SIGKILL');
-    }
+    terminals.push(terminal);
+    const ended = new Promise((resolve) => terminal.once('close', resolve));
+    return { said: gathers(terminal.stdout), errors: gathers(terminal.stderr), ended };
+  };
+  try {
+    // As if built here: the blocks find the binary where `make run` leaves it, and the server at the default port.
+    await mkdir(join(server.home, 'target/release'), { recursive: true });
+    await symlink(binary, join(server.home, 'target/release/meet-ai'));
+    const second = type([...before, listen].join('\n'));
+    await second.errors.waitFor(/"event":"connected"/);
+    assert.match(second.said.text, /scout[\s\S]*Shall I tag the release\?/);
+    await theOwnerSees(server, 'standup');
+    const third = type(after.join('\n'));
+    assert.equal(await third.ended, 0, third.errors.text);
+    assert.match(third.said.text, /"content":"The build is \*\*green\*\*\."[\s\S]*builds/);
+    assert.doesNotMatch(third.said.text, /standup/);
+    await second.errors.waitFor(/"event":"exec"/);
+    const { stdout } = await server.command(['poll', 'standup', '--json']);
+    const messages = stdout.trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(messages.slice(-2).map(({ sender, content }) => [sender, content]), [['Ann', '@scout, can you take this?'], ['scout', 'On it.']]);
   } finally {
+    // One that has ended has no process left to signal.
+    for (const { pid, exitCode } of terminals) if (exitCode === null) process.kill(-pid, 'SIGKILL');
     await server.stop();
   }
 });
 
-/** Asks the agent of the README by the key that the README put beside its program, and reads the answer. */
-async function theAgentAnswers(server, events) {
-  const [, key] = /^MEET_AI_KEY=(\S+)$/m.exec(await readFile(join(server.home, 'scout/.env'), 'utf8'));
-  const asked = await server.command(['send-message', 'standup', 'Ann', '@scout, can you take this?', '--human'], { key });
-  assert.equal(asked.code, 0, asked.stderr);
-  await events.waitFor(/"event":"exec"/);
-  const { stdout } = await server.command(['poll', 'standup', '--json'], { key });
-  const messages = stdout.trim().split('\n').map((line) => JSON.parse(line));
-  assert.deepEqual(messages.slice(-2).map(({ sender, content }) => [sender, content]), [['Ann', '@scout, can you take this?'], ['scout', 'On it.']]);
+/** Whether the browser that opened the server's link would see the room: whether it is the operator's. */
+async function theOwnerSees(server, name) {
+  const rooms = await server.call('GET', '/api/rooms', { key: await server.operatorKey() });
+  assert.ok(rooms.some((room) => room.name === name));
 }
 
 test('the README’s WebSocket example is understood by the server', async () => {

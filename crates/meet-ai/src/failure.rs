@@ -56,9 +56,7 @@ impl Failure {
             ErrorCode::InvalidKey => {
                 Some("the key is unknown to this server: check MEET_AI_KEY and MEET_AI_URL".into())
             }
-            ErrorCode::RoomNotFound => {
-                Some(format!("`{}` lists the rooms that this key reaches", invocation::command(&["rooms"])))
-            }
+            ErrorCode::RoomNotFound => Some(room_wanted()),
             _ => None,
         };
         Self { code: Some(code), hint, ..self }
@@ -97,4 +95,9 @@ impl Failure {
 pub(crate) fn key_wanted() -> String {
     let make = invocation::command(&["generate-key"]);
     format!("set MEET_AI_KEY here or in ./.env, or make a key with `{make}`")
+}
+
+/// What to do when a room is not found.
+pub(crate) fn room_wanted() -> String {
+    format!("`{}` lists the rooms that this key reaches", invocation::command(&["rooms"]))
 }

@@ -10,7 +10,7 @@ use reqwest::{
 
 use crate::{
     connection::Connection,
-    failure::{Failure, key_wanted},
+    failure::{Failure, key_wanted, room_wanted},
 };
 
 /// A call that did not succeed.
@@ -114,6 +114,7 @@ impl From<ClientError> for Failure {
                 match body.code {
                     ErrorCode::InvalidKey => failure.with_hint(format!("{asked}: check MEET_AI_KEY and MEET_AI_URL")),
                     ErrorCode::MissingKey => failure.with_hint(format!("{asked}: {}", key_wanted())),
+                    ErrorCode::RoomNotFound => failure.with_hint(format!("{asked}: {}", room_wanted())),
                     _ => failure,
                 }
             }
@@ -124,7 +125,7 @@ impl From<ClientError> for Failure {
 }
 
 /// Who was asked, with which key: what decides over both may stand in a file that nobody thinks of.
-fn asked(connection: &Connection) -> String {
+pub(crate) fn asked(connection: &Connection) -> String {
     let server = connection.server();
     match &connection.key {
         Some((_, source)) => format!("the key from {} went to {server}", source.as_str()),

@@ -21,7 +21,7 @@ use reqwest::{
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 
-pub(crate) use error::ClientError;
+pub(crate) use error::{ClientError, asked};
 
 use crate::connection::Connection;
 

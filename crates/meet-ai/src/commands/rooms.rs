@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::{
     args::{ClientArgs, CreateRoomArgs},
-    client::{Client, retry::Retry},
+    client::{Client, asked, retry::Retry},
     commands,
-    failure::{Failure, Outcome, key_wanted},
+    failure::{Failure, Outcome, key_wanted, room_wanted},
     invocation,
     output::{self, escape},
 };
@@ -52,23 +52,33 @@ pub(crate) async fn resolve(client: &Client, called: &str, retry: &Retry) -> Res
         return Ok(id);
     }
     let clock = Clock::system();
+    let mut rooms = Vec::new();
     if client.has_key() {
-        let own = retry.clone().run(&clock, async || client.rooms().await).await?;
-        match pick(&own, called) {
-            Pick::None => {}
-            found => return found.into_room(called),
+        rooms = retry.clone().run(&clock, async || client.rooms().await).await?;
+        if let Some(found) = pick(&rooms, called).into_room(called) {
+            return found;
         }
     }
     let public = retry.clone().run(&clock, async || client.public_rooms().await).await?;
-    match pick(&public, called) {
-        Pick::None if !client.has_key() => {
-            let (called, server, wanted) = (escape(called), client.connection().server(), key_wanted());
-            Err(Failure::refused(format!(
-                "no public room is called {called}, and no key was found for {server}: {wanted}"
-            )))
-        }
-        found => found.into_room(called),
+    if let Some(found) = pick(&public, called).into_room(called) {
+        return found;
     }
+    rooms.extend(public);
+    let meant = nearest(&rooms, called).map(|name| format!("; did you mean {}?", escape(name))).unwrap_or_default();
+    let (called, asked) = (escape(called), asked(client.connection()));
+    Err(if client.has_key() {
+        Failure::refused(format!("no room is called {called}{meant}")).with_hint(format!("{asked}: {}", room_wanted()))
+    } else {
+        Failure::refused(format!("no public room is called {called}, and {asked}: {}{meant}", key_wanted()))
+    })
+}
+
+/// The name that was meant, when one is so near that it can only be a slip.
+fn nearest<'a>(rooms: &'a [Room], called: &str) -> Option<&'a str> {
+    let called = fold(called.trim());
+    let far = |name: &str| strsim::damerau_levenshtein(&fold(name), &called);
+    let names = rooms.iter().map(|room| room.name.as_str());
+    names.map(|name| (far(name), name)).filter(|(far, _)| far * 3 <= called.chars().count()).min().map(|(_, name)| name)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -94,18 +104,15 @@ fn pick(rooms: &[Room], called: &str) -> Pick {
 }
 
 impl Pick {
-    fn into_room(self, called: &str) -> Result<RoomId, Failure> {
-        let called = escape(called);
+    /// The room, or a question which one is meant; `None` when there is none.
+    fn into_room(self, called: &str) -> Option<Result<RoomId, Failure>> {
         match self {
-            Self::One(room) => Ok(room),
-            Self::None => {
-                let list = invocation::command(&["rooms"]);
-                Err(Failure::refused(format!("no room is called {called}; `{list}` lists those that there are")))
-            }
+            Self::None => None,
+            Self::One(room) => Some(Ok(room)),
             Self::Many(rooms) => {
                 let ids: Vec<String> = rooms.iter().map(|id| format!("  {id}")).collect();
-                let listed = ids.join("\n");
-                Err(Failure::usage(format!("several rooms are called {called}; name one by its id:\n{listed}")))
+                let (called, listed) = (escape(called), ids.join("\n"));
+                Some(Err(Failure::usage(format!("several rooms are called {called}; name one by its id:\n{listed}"))))
             }
         }
     }
@@ -144,7 +151,7 @@ mod tests {
     #[test]
     fn of_several_rooms_the_ids_are_listed() {
         let rooms = [room(1, "twin\u{1b}[2J"), room(2, "twin\u{1b}[2J")];
-        let failure = pick(&rooms, "twin\u{1b}[2J").into_room("twin\u{1b}[2J").unwrap_err();
+        let failure = pick(&rooms, "twin\u{1b}[2J").into_room("twin\u{1b}[2J").unwrap().unwrap_err();
         for room in &rooms {
             assert!(failure.sentence().contains(&room.id.to_string()), "{failure:?}");
         }

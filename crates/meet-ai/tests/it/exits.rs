@@ -92,6 +92,21 @@ fn a_name_that_only_a_key_can_find_is_told_with_the_missing_key() {
 }
 
 #[test]
+fn a_room_that_is_not_found_tells_who_looked_and_the_name_that_is_near() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "Standup"]);
+    let (code, said) = failed(&machine.run(&["poll", "stadnup"]));
+    assert!(code == 1 && said.contains("no room is called stadnup; did you mean Standup?"), "{said}");
+    let asked = format!("the key from config.toml went to {} (from config.toml)", server.url);
+    assert!(said.contains(&asked) && said.contains("rooms` lists"), "{said}");
+    let (_, said) = failed(&machine.run(&["poll", "retro"]));
+    assert!(!said.contains("did you mean"), "{said}");
+    let (_, said) = failed(&machine.run(&["poll", "01900000-0000-7000-8000-000000000000"]));
+    assert!(said.contains("room not found") && said.contains(&asked), "{said}");
+}
+
+#[test]
 fn an_error_names_the_place_that_chose_the_server_and_the_key() {
     let machine = Machine::new();
     let server = machine.serve("data", "127.0.0.1:0");

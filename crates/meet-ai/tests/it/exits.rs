@@ -30,6 +30,7 @@ fn wrong_usage_is_two() {
         &["poll", "room", "--after", "x", "--after-seq", "1"],
         &["rooms", "--url", "localhost:3000"],
         &["listen", "room", "--exec", "'open"],
+        &["listen", "room", "--exec", "./no-such"],
         &["serve", "--listen", "nowhere"],
         &["serve", "--listen", "0.0.0.0:0"],
         &["config", "--config", "/does/not/exist"],

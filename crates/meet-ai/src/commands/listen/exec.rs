@@ -5,12 +5,16 @@
 //! are bounded. A program that fails is reported; the listener goes on.
 
 use std::{
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use meet_api::Message;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{Access, access},
+    process::{Pid, Signal, kill_process_group},
+};
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
@@ -65,6 +69,32 @@ impl Program {
     /// Splits the command into words.
     pub(super) fn parse(command: &str, time_limit: Duration) -> Result<Self, WordsError> {
         Ok(Self { words: words::split(command)?, time_limit })
+    }
+
+    /// Whether there is such a program, and this user may run it; told before anything waits for it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Some(program) = self.words.first() else { return Ok(()) };
+        let runs = |path: &Path| access(path, Access::EXEC_OK).is_ok() && path.is_file();
+        if program.contains('/') {
+            let path = Path::new(program);
+            return match path.try_exists() {
+                Ok(true) if runs(path) => Ok(()),
+                Ok(true) if path.is_file() => Err(format!("{program} may not be run: chmod +x {program}")),
+                Ok(true) => Err(format!("{program} is not a program")),
+                Ok(false) => Err(format!("there is no {program}")),
+                Err(error) => Err(format!("{program} cannot be looked at: {error}")),
+            };
+        }
+        let places = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        if std::env::split_paths(&places).any(|place| runs(&place.join(program))) {
+            return Ok(());
+        }
+        let hint = if runs(Path::new(program)) {
+            format!("; the one in this directory is ./{program}")
+        } else {
+            String::new()
+        };
+        Err(format!("there is no program {program} in PATH{hint}"))
     }
 
     /// Runs the program for every message until no more come.
@@ -194,6 +224,21 @@ mod tests {
         assert_eq!((report.event, report.exit, report.errors.as_str()), ("exec_failed", Some(3), "oops\n"));
         let report = run("/does/not/exist", TIME_LIMIT).await;
         assert!(report.reason.as_ref().is_some_and(|reason| reason.contains("cannot be started")), "{report:?}");
+    }
+
+    #[test]
+    fn a_program_is_looked_for_before_it_is_needed() {
+        let check = |command: &str| Program::parse(command, TIME_LIMIT).unwrap().check();
+        assert_eq!(check("sh -c true"), Ok(()));
+        assert_eq!(check("/bin/sh -c true"), Ok(()));
+        for (command, told) in [
+            ("./no-such --short", "there is no ./no-such"),
+            ("no-such-program", "there is no program no-such-program in PATH"),
+            ("./Cargo.toml", "./Cargo.toml may not be run: chmod +x ./Cargo.toml"),
+            ("./src", "./src is not a program"),
+        ] {
+            assert_eq!(check(command), Err(told.to_owned()));
+        }
     }
 
     #[tokio::test]

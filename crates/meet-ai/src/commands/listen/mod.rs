@@ -54,6 +54,7 @@ enum Pause {
 pub(crate) async fn run(args: ListenArgs) -> Outcome {
     let program = args.exec.as_deref().map(|command| Program::parse(command, exec::TIME_LIMIT)).transpose();
     let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
+    program.as_ref().map_or(Ok(()), Program::check).map_err(|reason| Failure::usage(format!("--exec: {reason}")))?;
     let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
     let (to_program, messages) = mpsc::channel(exec::QUEUE);
     let work = async {

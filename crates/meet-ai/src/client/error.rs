@@ -109,8 +109,9 @@ impl ClientError {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Refused { body, asked, .. } => {
-                let failure = Self::refused(&error).with_code(body.code);
+            ClientError::Refused { body, asked, retry_after, .. } => {
+                let again = retry_after.map(|wait| format!("; again in {}", in_words(wait))).unwrap_or_default();
+                let failure = Self::refused(format!("{error}{again}")).with_code(body.code);
                 match body.code {
                     ErrorCode::InvalidKey => failure.with_hint(format!("{asked}: check MEET_AI_KEY and MEET_AI_URL")),
                     ErrorCode::MissingKey => failure.with_hint(format!("{asked}: {}", key_wanted())),
@@ -138,6 +139,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// A time to wait, as people say it: in two units at most, and never too short.
+fn in_words(wait: Duration) -> String {
+    let seconds = wait.as_secs();
+    if seconds < 60 {
+        return format!("{seconds} s");
+    }
+    let minutes = seconds.div_ceil(60);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// The last cause: what the system said, without the layers around it.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -145,4 +160,15 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_words_and_never_too_short() {
+        let told = [0, 42, 60, 61, 3600, 3601, 85_259, 86_400].map(|wait| in_words(Duration::from_secs(wait)));
+        assert_eq!(told, ["0 s", "42 s", "1 min", "2 min", "1 h", "1 h 1 min", "23 h 41 min", "24 h"]);
+    }
 }

@@ -170,6 +170,16 @@ fn a_page_that_a_filter_emptied_is_not_the_last() {
 }
 
 #[test]
+fn a_limit_tells_when_to_come_back() {
+    let machine = Machine::new();
+    let limited = r#"{"error":"rate limit exceeded","code":"rate_limited"}"#;
+    let fake =
+        Fake::start(vec![Answer::Http("429 Too Many Requests", "retry-after: 85230\r\n".into(), limited.into())]);
+    let (code, said) = failed(&machine.run(&["create-room", "general", "--url", &fake.url, "--key", "mai_x"]));
+    assert!(code == 1 && said.contains("rate limit exceeded; again in 23 h 41 min"), "{said}");
+}
+
+#[test]
 fn what_cannot_succeed_is_not_tried_again() {
     let machine = Machine::new();
     let full = r#"{"error":"the storage quota is used up","code":"quota_exceeded"}"#;

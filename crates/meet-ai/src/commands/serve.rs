@@ -139,9 +139,9 @@ fn banner(app: &App, bound: SocketAddr, how_to_open: &str) -> String {
     let mut lines = vec![
         format!("meet-ai {}, listening on {bound}", env!("CARGO_PKG_VERSION")),
         format!("  web       {url}/"),
-        format!("  API       {url}/api/ (documentation: {url}/docs)"),
+        format!("  API       {url}/docs"),
         format!("  sockets   {socket}/api/rooms/{{id}}/ws"),
-        format!("  data      {}", output::escape(&app.config().data_dir.display().to_string())),
+        format!("  data      {}", output::escape(&output::absolute(&app.config().data_dir).display().to_string())),
     ];
     if !app.config().signup_is_open() {
         lines.push("  sign-up is closed: strangers get no key; MEET_AI_SIGNUP=open opens it".to_owned());

@@ -17,9 +17,11 @@ fn a_first_start_prints_the_addresses_and_a_link_and_keeps_the_key_privately() {
     let server = machine.serve("data", "127.0.0.1:0");
     let link = server.owner_link.as_ref().unwrap();
     assert!(link.starts_with(&format!("{}/#owner=", server.url)), "{link}");
-    for address in ["/api/", "/docs", "ws://127.0.0.1:"] {
-        assert!(server.banner.contains(address), "{}", server.banner);
+    let data = machine.work().join("data").display().to_string();
+    for told in ["/docs", "ws://127.0.0.1:", &data] {
+        assert!(server.banner.contains(told), "{}", server.banner);
     }
+    assert_eq!(server.http("GET", "/docs", "", "").0, 200);
     assert!(!server.banner.contains("mai_"), "the key is never printed");
     assert_eq!(server.process.umask(), "0077");
     assert_eq!(mode(&machine.config_toml()), 0o600);

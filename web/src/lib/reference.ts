@@ -62,6 +62,8 @@ export interface Operation {
   request: { type: string; schema: Schema | null } | null;
   responses: { status: string; description: string; schema: Schema | null }[];
   open: boolean;
+  /** A key is of use: it opens what is private, though anybody may ask. */
+  keyed: boolean;
 }
 
 export interface Group {
@@ -104,6 +106,7 @@ export function groups(document: Document): Group[] {
           description: body.description ?? '',
           schema: schemaOf(body)?.schema ?? null,
         })),
+        keyed: security.some((one) => 'bearer' in one) && !path.startsWith('/api/public/'),
         open: security.length === 0 || security.some((one) => Object.keys(one).length === 0),
       });
     }
@@ -200,7 +203,7 @@ export function curl(document: Document, operation: Operation, origin: string): 
     .map((parameter) => `${parameter.name}=…`)
     .join('&');
   const lines = [`curl ${operation.method === 'GET' ? '' : `-X ${operation.method} `}"${origin}${path}${query ? `?${query}` : ''}"`];
-  if (!operation.open) lines.push('-H "Authorization: Bearer $MEET_AI_KEY"');
+  if (operation.keyed) lines.push('-H "Authorization: Bearer $MEET_AI_KEY"');
   if (operation.request?.schema) {
     lines.push("-H 'Content-Type: application/json'");
     lines.push(`-d '${JSON.stringify(example(document, operation.request.schema)).replaceAll("'", "'\\''")}'`);

@@ -24,6 +24,8 @@ const doc: Document = {
         responses: {},
       },
     },
+    '/api/public/rooms': { get: { tags: ['Rooms'], security: [{}, { bearer: [] }], responses: {} } },
+    '/api/rooms/{id}/search': { get: { tags: ['Rooms'], security: [{}, { bearer: [] }], responses: {} } },
     '/api/keys': { post: { tags: ['Keys'], security: [{}], responses: {} } },
   } as unknown as NonNullable<Document['paths']>,
   components: {
@@ -47,7 +49,12 @@ describe('the API reference', () => {
   const [rooms, keys] = groups(doc);
 
   it('groups operations by tag', () => {
-    expect(rooms?.operations.map((one) => `${one.method} ${one.path}`)).toEqual(['GET /api/rooms/{id}', 'POST /api/rooms']);
+    expect(rooms?.operations.map((one) => `${one.method} ${one.path}`)).toEqual([
+      'GET /api/rooms/{id}',
+      'POST /api/rooms',
+      'GET /api/public/rooms',
+      'GET /api/rooms/{id}/search',
+    ]);
     expect(keys?.name).toBe('Keys');
     expect(keys?.operations[0]?.open).toBe(true);
   });
@@ -69,5 +76,7 @@ describe('the API reference', () => {
       'curl -X POST "http://localhost/api/rooms" \\\n  -H "Authorization: Bearer $MEET_AI_KEY" \\\n  -H \'Content-Type: application/json\' \\\n  -d \'{"name":"…"}\'',
     );
     expect(curl(doc, rooms!.operations[0]!, 'http://localhost')).toContain('/api/rooms/$ID"');
+    const asks = (path: string) => curl(doc, rooms!.operations.find((one) => one.path === path)!, '').includes('Bearer $MEET_AI_KEY');
+    expect([asks('/api/rooms/{id}/search'), asks('/api/public/rooms')]).toEqual([true, false]);
   });
 });

@@ -1,6 +1,6 @@
 // Times, counts and names as a person reads them, in the reader's own language and zone.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 const long = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const longWithYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
@@ -34,7 +34,7 @@ export function initials(name: string): string {
   return letters.join('').toUpperCase();
 }
 
-export const TINTS = 8;
+export const TINTS = 24;
 
 /** Which of the tints a name wears: always the same one. */
 export function tintOf(name: string): number {
@@ -55,9 +55,17 @@ export function count(number: number, word: string): string {
 /** The beginning of a message in one line, without the signs of its markup. */
 export function excerpt(content: string): string {
   return content
-    .slice(0, 400)
-    .replace(/^\s*(?:```+\w*|~~~+\w*|#{1,6} |> ?|[-*+] )/gm, '')
+    .slice(0, 800)
+    .replace(/^[ \t]*(?:```+|~~~+)[\w+#.-]*/gm, '')
+    .replace(/^[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t]*$|^[ \t|:-]*\|[ \t|:-]*$/gm, '')
+    .replace(/^[ \t]*(?:(?:#{1,6}|[-*+])[ \t]+|>[ \t]?)+/gm, '')
+    .replace(/^\[([ xX])\] /gm, (_, mark: string) => (mark === ' ' ? '☐ ' : '☑ '))
+    .replace(/^[ \t]*\|[ \t]*|[ \t]*\|[ \t]*$/gm, '')
+    .replace(/!?\[([^\]\n]*)\]\([^)\n]*(?:\)|$)/g, '$1')
+    .replace(/<((?:https?:\/\/|mailto:)[^\s<>]+)>/g, '$1')
     .replace(/`+|\*\*|__|~~/g, '')
+    .replace(/(?<![\w*])\*(?=\S)([^*\n]*[^*\s])\*(?![\w*])/g, '$1')
+    .replace(/(?<!\w)_(?=\S)([^_\n]*[^_\s])_(?!\w)/g, '$1')
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 200);

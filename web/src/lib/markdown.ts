@@ -30,6 +30,9 @@ const marked = new Marked({
     heading({ tokens, depth }) {
       return `<h3 class="md-h${depth}">${this.parser.parseInline(tokens)}</h3>`;
     },
+    listitem(item) {
+      return `<li${item.task ? ' class="task"' : ''}>${this.parser.parse(item.tokens)}</li>\n`;
+    },
     checkbox: ({ checked }) => (checked ? '☑ ' : '☐ '),
     code: ({ text, lang }) => codeBlock(text, lang ?? ''),
   },
@@ -55,7 +58,7 @@ const config: Config & { RETURN_DOM_FRAGMENT: true } = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-const CLASS = /^(?:language-[\w+#.-]{1,24}|md-h[1-6]|plain)$/;
+const CLASS = /^(?:language-[\w+#.-]{1,24}|md-h[1-6]|plain|task)$/;
 
 const purifier = DOMPurify();
 purifier.addHook('afterSanitizeAttributes', (node) => {

@@ -78,7 +78,7 @@ const ELEMENTS = new Set(
 );
 const ATTRIBUTES = new Set(['href', 'title', 'class', 'start', 'align', 'target', 'rel']);
 const OF_BUTTONS = new Set(['type', 'aria-label']);
-const CLASSES = /^(language-[\w+#.-]+|md-h[1-6]|plain|mention( mention-me)?|code-frame|code-bar|code-copy|table-frame)$/;
+const CLASSES = /^(language-[\w+#.-]+|md-h[1-6]|plain|task|mention( mention-me)?|code-frame|code-bar|code-copy|table-frame)$/;
 
 function problems(root: HTMLElement, ours: boolean): string[] {
   const found: string[] = [];
@@ -216,6 +216,7 @@ describe('a message', () => {
     expect(shown('| | b |\n|---|---:|\n| 1 | 2 |').querySelector('tbody td:last-child')?.getAttribute('align')).toBe('right');
     expect(shown('| | b |\n|---|---:|\n| 1 | 2 |').querySelectorAll('th')).toHaveLength(1);
     expect(shown('- [x] done\n- [ ] open').textContent).toMatch(/☑ done\s+☐ open/);
+    expect(shown('- [x] done\n- [ ] open\n- other').querySelectorAll('li.task')).toHaveLength(2);
   });
 
   it('has headings of one level that look like six', () => {

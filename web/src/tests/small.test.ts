@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { backoff } from '../lib/backoff';
 import { clearDrafts, readDraft, writeDraft } from '../lib/drafts';
-import { count, dayName, excerpt, initials, TINTS, tintOf, wait } from '../lib/format';
+import { count, dayName, excerpt, initials, TINTS, timeOfDay, dateTime, tintOf, wait } from '../lib/format';
 import { makeHandle, suggestHandle } from '../lib/handle';
 import { apply } from '../lib/presence';
 import { baseline, isMarks, isUnread, markRead } from '../lib/readmarks';
@@ -36,7 +36,7 @@ describe('names', () => {
   it('have initials and one tint each', () => {
     expect(['Anna', 'calm-otter', 'Jon K. Haugen', '-', '李 明'].map(initials)).toEqual(['A', 'CO', 'JH', '-', '李明']);
     expect(tintOf('Anna')).toBe(tintOf('anna'));
-    expect(new Set(Array.from({ length: 200 }, (_, index) => tintOf(`agent-${index}`))).size).toBe(TINTS);
+    expect(new Set(Array.from({ length: 400 }, (_, index) => tintOf(`agent-${index}`))).size).toBe(TINTS);
   });
 });
 
@@ -155,10 +155,16 @@ describe('addresses', () => {
 describe('what a person reads', () => {
   it('is short and right', () => {
     const now = new Date(2026, 1, 7, 9);
+    expect(dateTime(now.toISOString())).toContain(timeOfDay(now.toISOString()));
     expect(dayName('2026-02-07', now)).toBe('Today');
     expect(dayName('2026-02-06', now)).toBe('Yesterday');
     expect(dayName('2025-02-06', now)).toContain('2025');
     expect(excerpt('# Plan\n\n> **one** `two`\n\n```rust\nlet a = b * c;\n```\n- three_four')).toBe('Plan one two let a = b * c; three_four');
+    expect(excerpt('> - *see* [the plan](https://example.org/a \"t\") and _that_\n---\n1. ![one](x.png) <https://example.org>')).toBe(
+      'see the plan and that 1. one https://example.org',
+    );
+    expect(excerpt('- [x] done\n- [ ] open\n\n| a | b |\n|---|---|\n| 1 | 2 |')).toBe('☑ done ☐ open a | b 1 | 2');
+    expect(excerpt('2 * 3 * 4, a_b_c, [x], **bold**')).toBe('2 * 3 * 4, a_b_c, [x], bold');
     expect(excerpt('x'.repeat(30_000))).toHaveLength(200);
     expect([count(1, 'message'), count(2, 'message')]).toEqual(['1 message', '2 messages']);
     expect([wait(900), wait(61_000), wait(3_000_000), wait(9_000_000)]).toEqual(['1 s', '61 s', '50 min', '3 h']);

@@ -301,8 +301,10 @@ story('on a phone nothing is wider than the screen', async ({ server, sit }) => 
   await ann.heading('Key and account').waitFor();
   await fits('the account');
   await ann.button('Use another key').click();
-  await ann.button('Generate API Key').click();
   await ann.button('Copy the old key').waitFor();
+  await fits('the choice of another key');
+  await ann.button('Generate API Key').click();
+  await ann.heading('Your key').waitFor();
   await fits('another key');
   await ann.page.goto('/docs');
   await ann.page.getByText('All operations').click();

@@ -86,6 +86,29 @@ impl Setting {
     }
 }
 
+/// How much is logged, from nothing to everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The parts of a log filter; the commas between the fields of a span part nothing.
+fn directives(filter: &str) -> Vec<&str> {
+    let mut depth = 0_u32;
+    let parts = filter.split(|c| {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// Whether a part of a log filter says how much: a word alone would be read as a target, and silently.
+fn is_directive(part: &str) -> bool {
+    let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+    LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) || matches!(level, "0" | "1" | "2" | "3" | "4" | "5")
+}
+
 /// The rules for a single setting that its type alone does not tell.
 fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
     match name {
@@ -97,6 +120,15 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
             }
             if *bytes == 0 {
                 *bytes = most;
+            }
+        }
+        "log" => {
+            if let Some(part) = directives(&config.log).into_iter().find(|part| !is_directive(part)) {
+                return Err(format!(
+                    "must be a level ({}) or list targets with theirs such as info,meet_server=debug, and {part:?} is \
+                     neither",
+                    LEVELS.join(", ")
+                ));
             }
         }
         "client_ip_header" => {

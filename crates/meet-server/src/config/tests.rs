@@ -55,6 +55,18 @@ fn lists_are_comma_separated_and_nested_names_have_two_underscores() {
 }
 
 #[test]
+fn a_log_filter_is_a_level_or_names_one_for_each_target() {
+    for good in ["info", "TRACE", "off", "info,meet_server=debug", "warn, a::b=2,", "[span{a=1,b=2}]=trace,info"] {
+        load(None, &[("MEET_AI_LOG", good)], Overrides::default()).unwrap();
+    }
+    for bad in ["loud", "info,loud", "meet_server=loud", "meet_server", "info;debug", "7"] {
+        let said = problem(None, &[("MEET_AI_LOG", bad)]);
+        let part = bad.trim_start_matches("info,");
+        assert!(said.starts_with("MEET_AI_LOG must be a level (") && said.contains(&format!("{part:?}")), "{said}");
+    }
+}
+
+#[test]
 fn a_file_may_write_lists_as_lists() {
     let file = "allowed_origins = [\"https://a.example\", \"https://b.example\"]";
     assert_eq!(load(Some(file), &[], Overrides::default()).unwrap().allowed_origins.len(), 2);

@@ -84,7 +84,7 @@ pub(crate) enum Command {
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
     /// Print the server's configuration in force, secrets masked
-    #[command(after_help = SERVE_HELP)]
+    #[command(after_help = CONFIG_HELP)]
     Config(ServerArgs),
     /// Write a copy of the database to FILE; the server may be running
     #[command(after_help = "Example:\n  meet-ai backup meet-ai-$(date +%F).backup")]
@@ -106,6 +106,15 @@ Examples:
   meet-ai serve
   meet-ai serve --listen 127.0.0.1:8080 --data-dir /var/lib/meet-ai
   meet-ai serve --listen 0.0.0.0:3000 --public-url https://meet.example.org";
+
+const CONFIG_HELP: &str = "\
+Prints what `meet-ai serve` would use with the same flags, environment and file, as TOML: what it
+prints can be a start for the file that --config or MEET_AI_CONFIG names.
+
+Examples:
+  meet-ai config
+  meet-ai config --config /etc/meet-ai.toml
+  MEET_AI_WELCOME=false meet-ai config --data-dir /var/lib/meet-ai";
 
 const DOCTOR_HELP: &str = "\
 Looks at the server's side by --data-dir and the settings, and at the client's side by --url and

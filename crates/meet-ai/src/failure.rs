@@ -101,3 +101,8 @@ pub(crate) fn key_wanted() -> String {
 pub(crate) fn room_wanted() -> String {
     format!("`{}` lists the rooms that this key reaches", invocation::command(&["rooms"]))
 }
+
+/// Refuses an argument without anything in it; `what` is its name in a sentence.
+pub(crate) fn not_empty(what: &str, argument: &str) -> Outcome {
+    if argument.trim().is_empty() { Err(Failure::usage(format!("{what} is missing: it is empty"))) } else { Ok(()) }
+}

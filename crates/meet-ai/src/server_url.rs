@@ -39,6 +39,24 @@ impl ServerUrl {
         matches!(self.0.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
+    /// Where a server of this machine listens to be reached so, for `--listen`.
+    pub(crate) fn loopback_address(&self) -> Option<String> {
+        let host = self.0.host_str().filter(|_| self.is_loopback() && self.0.scheme() == "http")?;
+        let host = if host == "localhost" { "127.0.0.1" } else { host };
+        Some(format!("{host}:{}", self.0.port_or_known_default()?))
+    }
+
+    /// The same host and port without TLS; `None` when there is none anyway.
+    pub(crate) fn plain(&self) -> Option<Self> {
+        if self.0.scheme() != "https" {
+            return None;
+        }
+        let port = self.0.port_or_known_default();
+        let mut url = Url::parse(&self.0.as_str().replacen("https", "http", 1)).ok()?;
+        url.set_port(port).ok()?;
+        Some(Self(url))
+    }
+
     /// Whether both name one server: the same origin, where the names of loopback are one.
     pub(crate) fn is_same_server(&self, other: &Self) -> bool {
         let loopback = self.is_loopback() && other.is_loopback();

@@ -1,6 +1,6 @@
 //! What can go wrong between a client and a server, and what it means for a command.
 
-use std::time::Duration;
+use std::{error::Error, io, time::Duration};
 
 use meet_api::{ErrorBody, ErrorCode};
 use reqwest::{
@@ -11,6 +11,8 @@ use reqwest::{
 use crate::{
     connection::Connection,
     failure::{Failure, key_wanted, room_wanted},
+    invocation,
+    server_url::{self, ServerUrl},
 };
 
 /// A call that did not succeed.
@@ -51,6 +53,8 @@ pub(crate) enum ClientError {
         url: String,
         /// What the system said.
         reason: String,
+        /// What usually helps.
+        hint: Option<String>,
     },
 }
 
@@ -61,12 +65,22 @@ impl ClientError {
         if source.is_timeout() {
             return Self::late(connection);
         }
-        Self::Unreachable { url: connection.server(), reason: innermost(&source) }
+        let (cause, url) = (innermost(&source), &connection.url);
+        let is_refused =
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        let mut reason = cause.to_string();
+        let mut hint = None;
+        if let Some(plain) = url.plain().filter(|_| is_no_tls(&reason)) {
+            reason = format!("no TLS is spoken there: try {plain}");
+        } else if is_refused {
+            hint = Some(nobody_listens(url));
+        }
+        Self::Unreachable { url: connection.server(), reason, hint }
     }
 
     /// No answer came in time.
     pub(crate) fn late(connection: &Connection) -> Self {
-        Self::Unreachable { url: connection.server(), reason: "it did not answer in time".to_owned() }
+        Self::Unreachable { url: connection.server(), reason: "it did not answer in time".to_owned(), hint: None }
     }
 
     /// An answer came that is not one of ours.
@@ -120,6 +134,7 @@ impl From<ClientError> for Failure {
                 }
             }
             ClientError::Redirected { .. } => Self::refused(&error),
+            ClientError::Unreachable { hint: Some(hint), .. } => Self::unreachable(&error).with_hint(hint.clone()),
             ClientError::NotOurs { .. } | ClientError::Unreachable { .. } => Self::unreachable(&error),
         }
     }
@@ -153,13 +168,32 @@ fn in_words(wait: Duration) -> String {
     }
 }
 
+/// What to do where no program listens.
+fn nobody_listens(url: &ServerUrl) -> String {
+    match url.loopback_address() {
+        Some(_) if url.to_string() == server_url::DEFAULT => {
+            format!("nothing listens there: start a server with `{}`", invocation::command(&["serve"]))
+        }
+        Some(address) => {
+            let serve = invocation::command(&["serve", "--listen", &address]);
+            format!("nothing listens there: start a server with `{serve}`, or name another with --url")
+        }
+        None => "nothing listens there: check MEET_AI_URL, and that the server runs".to_owned(),
+    }
+}
+
+/// Whether rustls read something that is no TLS; it has no other word for it.
+fn is_no_tls(reason: &str) -> bool {
+    reason.contains("InvalidContentType")
+}
+
 /// The last cause: what the system said, without the layers around it.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn unreachable() -> ClientError {
-        ClientError::Unreachable { url: String::new(), reason: String::new() }
+        ClientError::Unreachable { url: String::new(), reason: String::new(), hint: None }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     args::{PollArgs, SendMessageArgs},
     client::{History, retry::Retry},
     commands::{self, rooms},
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, not_empty},
     output::{self, escape, escape_lines},
 };
 
@@ -18,7 +18,14 @@ const MAX_INPUT: u64 = 1024 * 1024;
 
 /// `send-message`: the message's id on standard output.
 pub(crate) async fn send(args: SendMessageArgs) -> Outcome {
-    let text = if args.text == "-" { read_input()? } else { args.text };
+    not_empty("the room", &args.room)?;
+    not_empty("the name of the sender", &args.sender)?;
+    let (what, text) = if args.text == "-" {
+        ("what is said, on standard input,", read_input()?)
+    } else {
+        ("what is said", args.text)
+    };
+    not_empty(what, &text)?;
     let client = commands::client(&args.client)?;
     let retry = Retry::of_a_command();
     let room = rooms::resolve(&client, &args.room, &retry).await?;

@@ -8,13 +8,14 @@ use crate::{
     args::{ClientArgs, CreateRoomArgs},
     client::{Client, asked, retry::Retry},
     commands,
-    failure::{Failure, Outcome, key_wanted, room_wanted},
+    failure::{Failure, Outcome, key_wanted, not_empty, room_wanted},
     invocation,
     output::{self, escape},
 };
 
 /// `create-room`: the bare id on standard output.
 pub(crate) async fn create(args: CreateRoomArgs) -> Outcome {
+    not_empty("the name of the room", &args.name)?;
     let client = commands::client(&args.client)?;
     let visibility = args.public.then_some(Visibility::Public);
     let room = client.create_room(&CreateRoom { name: Some(args.name), visibility, ..CreateRoom::default() }).await?;

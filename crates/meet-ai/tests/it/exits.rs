@@ -40,6 +40,21 @@ fn wrong_usage_is_two() {
 }
 
 #[test]
+fn an_empty_argument_is_named() {
+    let machine = Machine::new();
+    for (args, missing) in [
+        (&["create-room", ""][..], "the name of the room is missing"),
+        (&["send-message", "", "scout", "hi"], "the room is missing"),
+        (&["send-message", "general", " ", "hi"], "the name of the sender is missing"),
+        (&["send-message", "general", "scout", ""], "what is said is missing"),
+        (&["send-message", "general", "scout", "-"], "what is said, on standard input, is missing"),
+    ] {
+        let (code, said) = failed(&machine.run(args));
+        assert!(code == 2 && said.contains(missing), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_three() {
     let machine = Machine::new();
     let nobody = DeadAddress::new();
@@ -47,9 +62,21 @@ fn a_server_that_does_not_answer_is_three() {
         let (code, said) = failed(&machine.run(args));
         assert!(code == 3 && said.contains(&nobody.url), "{args:?}: {said}");
     }
+    let (_, said) = failed(&machine.run(&["rooms", "--url", &nobody.url]));
+    let start = format!("serve --listen {}`", nobody.url.strip_prefix("http://").unwrap());
+    assert!(said.contains("hint: nothing listens there: start a server with") && said.contains(&start), "{said}");
     let stranger = Fake::start(vec![Answer::Http("200 OK", String::new(), "<html>".to_owned())]);
     let (code, said) = failed(&machine.run(&["rooms", "--key", "mai_x", "--url", &stranger.url]));
     assert!(code == 3 && said.contains("is not meet-ai"), "{said}");
+}
+
+#[test]
+fn https_at_a_port_of_plain_http_is_told() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let https = server.url.replacen("http", "https", 1);
+    let (code, said) = failed(&machine.run(&["rooms", "--url", &https]));
+    assert!(code == 3 && said.contains(&format!("no TLS is spoken there: try {}", server.url)), "{said}");
 }
 
 #[test]
@@ -73,7 +100,6 @@ fn what_the_server_refuses_is_one_and_its_sentence_is_told() {
         (&["listen", unknown], "room not found"),
         (&["send-message", unknown, "scout", "hi"], "room not found"),
         (&["poll", "nowhere"], "no room is called nowhere"),
-        (&["create-room", ""], "name"),
     ] {
         let (code, said) = failed(&machine.run(args));
         assert!(code == 1 && said.contains(sentence), "{args:?}: {said}");

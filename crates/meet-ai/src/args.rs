@@ -118,7 +118,8 @@ Examples:
 
 const DOCTOR_HELP: &str = "\
 Looks at the server's side by --data-dir and the settings, and at the client's side by --url and
---key. A line that says fail has its fix below it, and makes the exit code 1.
+--key; without --url, at the address that --public-url or --listen names. A line that says fail
+has its fix below it, and makes the exit code 1.
 
 Examples:
   meet-ai doctor

@@ -82,6 +82,8 @@ fn exposure(config: &Config, serve: &str) -> Finding {
 
 fn data_directory(path: &Path) -> Vec<Finding> {
     let subject = "data directory";
+    // The directory that a relative path means is often the surprise.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let shown = path.display();
     let fix = "give this user the directory, or choose another with --data-dir";
     if !path.exists() {

@@ -1,6 +1,6 @@
 //! `doctor`: what the server's own side says, then ports, the running server and the client's side.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::io;
 
 use meet_server::{
     Config,
@@ -25,8 +25,11 @@ use crate::{
 pub(crate) async fn run(args: DoctorArgs) -> Outcome {
     let mut worst = Level::Ok;
     let config_file = config_file(&args.server);
+    let mut named = None;
+    let is_named = args.server.public_url.is_some() || args.server.listen.is_some();
     match load(args.server) {
         Ok(config) => {
+            named = is_named.then(|| config.base_url(config.listen));
             let understood = format!("understood; `{}` prints it", invocation::command(&["config"]));
             worst = worst.max(tell(&Finding::ok("configuration", understood))?);
             let serve = invocation::server_command("serve", &config, config_file.as_deref());
@@ -40,7 +43,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Outcome {
             worst = worst.max(tell(&finding)?);
         }
     }
-    let client = ClientArgs { url: args.url, key: args.key, json: false };
+    let client = ClientArgs { url: args.url.or(named), key: args.key, json: false };
     for finding in client_side(&client).await {
         worst = worst.max(tell(&finding)?);
     }
@@ -72,17 +75,36 @@ async fn listener(config: &Config) -> Finding {
     }
     match TcpListener::bind(config.listen).await {
         Ok(_) => Finding::ok("address", format!("{} is free", config.listen)),
-        Err(error) => occupied(config.listen, &config.data_dir, &error),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => occupied(config).await,
+        Err(error) => {
+            let state = format!("{} cannot be listened on: {error}", config.listen);
+            Finding::fail("address", state, "choose another address with --listen or MEET_AI_LISTEN")
+        }
     }
 }
 
-fn occupied(listen: SocketAddr, data_dir: &Path, error: &io::Error) -> Finding {
-    let state = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{listen} is taken, and not by a server on {}", data_dir.display())
-        }
-        _ => format!("{listen} cannot be listened on: {error}"),
+/// Who has the address: a server on another directory, as when this command is run outside of its
+/// directory, or a program of another kind.
+async fn occupied(config: &Config) -> Finding {
+    let (listen, data_dir) = (config.listen, output::absolute(&config.data_dir));
+    let own = Config { public_url: None, ..config.clone() };
+    let client = match ServerUrl::parse(&own.base_url(listen)) {
+        Ok(url) => Client::new(&Connection { url, url_source: Source::Default, key: None }).ok(),
+        Err(_) => None,
     };
+    let is_ours = match client {
+        // What is asked is answered in our own words, also where it is refused.
+        Some(client) => matches!(client.public_rooms().await, Ok(_) | Err(ClientError::Refused { .. })),
+        None => false,
+    };
+    if is_ours {
+        return Finding::warn(
+            "address",
+            format!("a meet-ai answers at {listen}, and its data is not in {}", data_dir.display()),
+            "to look at that one, name its data with --data-dir; to start another, choose an address with --listen",
+        );
+    }
+    let state = format!("{listen} is taken, and not by a meet-ai");
     Finding::fail("address", state, "choose another address with --listen or MEET_AI_LISTEN")
 }
 

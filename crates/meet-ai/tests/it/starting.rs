@@ -9,7 +9,10 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::machine::{Machine, Running, Server, failed, mode};
+use crate::{
+    fake::{Answer, Fake},
+    machine::{DeadAddress, Machine, Running, Server, failed, mode, succeeded},
+};
 
 #[test]
 fn a_first_start_prints_the_addresses_and_a_link_and_keeps_the_key_privately() {
@@ -138,7 +141,7 @@ fn the_command_for_another_owner_link_runs_as_it_is_printed() {
     assert!(printed.contains("owner-link"), "{printed}");
     let mut shell = Command::new("/bin/sh");
     let output = shell.args(["-c", &printed]).env_clear().current_dir(machine.work()).output().unwrap();
-    let link = crate::machine::succeeded(&output);
+    let link = succeeded(&output);
     assert!(link.starts_with(&format!("{}/#owner=", server.url)), "{link}");
 }
 
@@ -258,7 +261,7 @@ fn what_belongs_to_clients_does_not_reach_the_server() {
     let machine = Machine::new();
     let mut command = machine.command(&["config"]);
     command.env("MEET_AI_KEY", "mai_client").env("MEET_AI_URL", "http://elsewhere.example");
-    let shown = crate::machine::succeeded(&command.output().unwrap());
+    let shown = succeeded(&command.output().unwrap());
     assert!(shown.contains("listen = \"127.0.0.1:3000\""), "{shown}");
     assert!(!shown.contains("mai_client") && !shown.contains("elsewhere"), "{shown}");
 }
@@ -271,6 +274,28 @@ fn doctor_finds_a_running_server_well() {
     assert!(told.contains(&format!("ready at {}", server.url)), "{told}");
     assert!(told.contains("config.toml, owner of "), "{told}");
     assert!(!told.contains("fail"), "{told}");
+}
+
+#[test]
+fn doctor_elsewhere_says_who_has_the_address_and_asks_there() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let address = server.address();
+    let told = machine.ok(&["doctor", "--listen", &address]);
+    assert!(told.contains(&format!("a meet-ai answers at {address}")) && !told.contains("fail"), "{told}");
+    assert!(told.contains(&machine.work().join("meet-ai-data").display().to_string()), "{told}");
+    let nobody = DeadAddress::new();
+    // What is named goes before what is found.
+    let mut command = machine.command(&["doctor", "--data-dir", "data", "--listen", &address]);
+    let told = succeeded(&command.env("MEET_AI_URL", &nobody.url).output().unwrap());
+    assert!(told.contains(&format!("{} is ready", server.url)), "{told}");
+    let mut command = machine.command(&["doctor", "--listen", &address, "--url", &nobody.url]);
+    let told = succeeded(&command.output().unwrap());
+    assert!(told.contains(&format!("{} cannot be reached", nobody.url)), "{told}");
+    let stranger = Fake::start(vec![Answer::Http("200 OK", String::new(), "<html>".to_owned())]);
+    let output = machine.run(&["doctor", "--listen", stranger.url.strip_prefix("http://").unwrap()]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("is taken, and not by a meet-ai"), "{told}");
 }
 
 #[test]

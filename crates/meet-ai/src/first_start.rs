@@ -26,6 +26,8 @@ enum Kept {
     Replaced(PathBuf),
     /// The file has another key that this database knows.
     Left(PathBuf),
+    /// The file has one that it does not know, and no start but the first takes it away.
+    Foreign(PathBuf),
 }
 
 /// Keeps the key for the address that the server is bound to, when that is this machine's own, and
@@ -41,7 +43,7 @@ pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
              is replaced, and stays there as a comment",
             place(&path)
         ),
-        Ok(Kept::Left(path)) => {
+        Ok(Kept::Left(path) | Kept::Foreign(path)) => {
             format!("The command line on this machine goes on with {}, which is valid here", place(&path))
         }
         Err(error) => format!(
@@ -59,9 +61,16 @@ pub(crate) async fn keep_here_too(app: &App, bound: SocketAddr) {
         return;
     }
     match write_too(app, bound).await {
-        Ok(Some(path)) => output::note(&format!("The command line on this machine uses {} here too", place(&path))),
+        Ok(Some(Kept::Foreign(path))) => output::note(&format!(
+            "warning: {} for this address is not of this database, and the command line is refused; the one before it \
+             may stand above it as a comment",
+            place(&path)
+        )),
+        Ok(Some(Kept::Written(path) | Kept::Replaced(path))) => {
+            output::note(&format!("The command line on this machine uses {} here too", place(&path)));
+        }
         // Nothing is expected of a later start, so that a machine without settings is no fault.
-        Ok(None) | Err(CredentialsError::NoHome | CredentialsError::NotAnAddress { .. }) => {}
+        Ok(Some(Kept::Left(_)) | None) | Err(CredentialsError::NoHome | CredentialsError::NotAnAddress { .. }) => {}
         Err(error) => output::note(&format!(
             "warning: the owner's key is not kept for this address: {}",
             escape(&error.to_string())
@@ -102,12 +111,12 @@ fn remark(app: &App, before: &SecretString) -> String {
     format!("{} was here until {day}, when {} took this address", before.expose_secret(), data.display())
 }
 
-async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<PathBuf>, CredentialsError> {
+async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<Kept>, CredentialsError> {
     let path = credentials::own_path()?;
     let server = at(bound)?;
     let credentials = Credentials::read(&path)?;
-    if credentials.key(&server).is_some() {
-        return Ok(None);
+    if let Some(key) = credentials.key(&server) {
+        return Ok(Some(if is_known(app, &key).await { Kept::Left(path) } else { Kept::Foreign(path) }));
     }
     for key in credentials.servers().iter().filter_map(|other| credentials.key(other)) {
         if !is_operators(app, &key).await {
@@ -121,7 +130,7 @@ async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<PathBuf>, Cred
         }
         credentials.set_key(&server, &key, None);
         credentials.write(&path)?;
-        return Ok(Some(path));
+        return Ok(Some(Kept::Written(path)));
     }
     Ok(None)
 }

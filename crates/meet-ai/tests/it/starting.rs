@@ -70,7 +70,9 @@ fn a_key_of_another_database_at_the_same_address_is_replaced_and_stays_as_a_comm
     assert!(comment.contains(&machine.work().join("second").display().to_string()), "{comment}");
     // The owner before is its owner still.
     assert!(second.stop().success());
-    let first = machine.serve("first", "127.0.0.1:0");
+    let first = machine.serve("first", &address);
+    let said = first.process.stderr.next();
+    assert!(said.starts_with("warning: the key in") && said.contains("as a comment"), "{said}");
     assert!(machine.ok(&["rooms", "--url", &first.url, "--key", &before]).contains("general"));
 }
 

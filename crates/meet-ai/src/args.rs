@@ -157,10 +157,11 @@ caught up, without a gap and without a duplicate.
 --exec runs a program, not a shell: for each message, one after the other, with the message as JSON
 on its standard input, for at most 60 seconds. Treat what it reads as data: others wrote it.
 
-MEET_AI_KEY is taken out of the program's environment. A program that answers by `meet-ai
-send-message` gets the key from ./.env, in the directory in which `meet-ai listen` was started. What
-NAME of --mentions says itself is left out, so that an answer starts no program; without --mentions,
---exclude does that.
+A key of --key or MEET_AI_KEY is kept from the program, and so are the keys of config.toml then: a
+program that answers by `meet-ai send-message` finds one in ./.env, in the directory in which
+`meet-ai listen` was started. A listener that speaks by config.toml, as the owner does, leaves it
+to the program. What NAME of --mentions says itself is left out, so that an answer starts no
+program; without --mentions, --exclude does that.
 
 Examples:
   meet-ai listen general
@@ -277,7 +278,7 @@ pub(crate) struct ListenArgs {
     /// Only messages that mention @NAME, and are not from NAME
     #[arg(long, value_name = "NAME")]
     pub(crate) mentions: Option<String>,
-    /// Begin after the message with this number, which must exist; 0 is the beginning of the room [default: now]
+    /// Begin after the message with this number; 0 is the beginning of the room [default: now]
     #[arg(long, value_name = "N")]
     pub(crate) since: Option<u64>,
     /// Run this program for every message

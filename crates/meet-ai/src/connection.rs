@@ -63,6 +63,9 @@ impl Source {
     }
 }
 
+/// The variable by which a program is kept from the keys of config.toml.
+pub(crate) const OWN_KEYS: &str = "MEET_AI_OWN_KEYS";
+
 impl Connection {
     /// The server as a sentence names it: with the place that chose it, unless whoever reads the
     /// sentence has just typed it.
@@ -73,15 +76,19 @@ impl Connection {
         }
     }
 
+    /// This server, by the key of a flag or the one that config.toml keeps for it, and no other.
+    pub(crate) fn kept_for(url: String, key: Option<String>) -> Result<Self, Failure> {
+        let none = DotEnv { url: None, key: None };
+        Places { flags: DotEnv { url: Some(url), key }, environment: none.clone(), dot_env: none, file: own_keys() }
+            .decide()
+    }
+
     /// Looks at flags, the environment, `./.env` and config.toml.
     pub(crate) fn resolve(args: &ClientArgs) -> Result<Self, Failure> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         // Only this directory's own file: one further up may be anybody's.
         let dot_env = fs::read_to_string(".env").map(|text| dotenv::parse(&text)).unwrap_or_default();
-        let file = credentials::own_path().and_then(|path| Credentials::read(&path)).unwrap_or_else(|error| {
-            output::note(&format!("warning: {}", escape(&error.to_string())));
-            Credentials::default()
-        });
+        let file = own_keys();
         Places {
             flags: DotEnv { url: args.url.clone(), key: args.key.clone() },
             environment: DotEnv { url: variable("MEET_AI_URL"), key: variable("MEET_AI_KEY") },
@@ -90,6 +97,17 @@ impl Connection {
         }
         .decide()
     }
+}
+
+/// The keys of config.toml, unless whoever started this program keeps it from them.
+fn own_keys() -> Credentials {
+    if std::env::var(OWN_KEYS).is_ok_and(|value| value == "false") {
+        return Credentials::default();
+    }
+    credentials::own_path().and_then(|path| Credentials::read(&path)).unwrap_or_else(|error| {
+        output::note(&format!("warning: {}", escape(&error.to_string())));
+        Credentials::default()
+    })
 }
 
 impl Places {

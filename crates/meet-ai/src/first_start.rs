@@ -55,19 +55,19 @@ pub(crate) async fn keep(app: &App, bound: SocketAddr, key: &SecretString) {
     });
 }
 
-/// Keeps the operator's key for this address too, when the file has it for another and nothing for this one.
+/// Keeps the operator's key for this address, when the file has it for another and nothing for this one.
 pub(crate) async fn keep_here_too(app: &App, bound: SocketAddr) {
     if !bound.ip().is_loopback() {
         return;
     }
     match write_too(app, bound).await {
         Ok(Some(Kept::Foreign(path))) => output::note(&format!(
-            "warning: {} for this address is not of this database, and the command line is refused; the one before it \
-             may stand above it as a comment",
+            "warning: {} for this address is not known to this database, and the command line is refused: it is \
+             another one's, or was replaced by a new key; one that was here before may stand above it as a comment",
             place(&path)
         )),
         Ok(Some(Kept::Written(path) | Kept::Replaced(path))) => {
-            output::note(&format!("The command line on this machine uses {} here too", place(&path)));
+            output::note(&format!("The command line on this machine uses {} here", place(&path)));
         }
         // Nothing is expected of a later start, so that a machine without settings is no fault.
         Ok(Some(Kept::Left(_)) | None) | Err(CredentialsError::NoHome | CredentialsError::NotAnAddress { .. }) => {}
@@ -129,6 +129,7 @@ async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<Kept>, Credent
             return Ok(None);
         }
         credentials.set_key(&server, &key, None);
+        credentials.forget_elsewhere(&server, &key);
         credentials.write(&path)?;
         return Ok(Some(Kept::Written(path)));
     }

@@ -1,6 +1,6 @@
 //! `doctor`: what the server's own side says, then ports, the running server and the client's side.
 
-use std::io;
+use std::{io, time::Duration};
 
 use meet_server::{
     Config,
@@ -20,6 +20,9 @@ use crate::{
     output::{self, escape},
     server_url::ServerUrl,
 };
+
+/// How long whoever has the address may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `doctor`: a line for each thing that was looked at, and what to do where it is not well.
 pub(crate) async fn run(args: DoctorArgs) -> Outcome {
@@ -43,8 +46,12 @@ pub(crate) async fn run(args: DoctorArgs) -> Outcome {
             worst = worst.max(tell(&finding)?);
         }
     }
-    let client = ClientArgs { url: args.url.or(named), key: args.key, json: false };
-    for finding in client_side(&client).await {
+    let connection = match (args.url, named) {
+        // Keys of other places belong to other servers.
+        (None, Some(named)) => Connection::kept_for(named, args.key),
+        (url, _) => Connection::resolve(&ClientArgs { url, key: args.key, json: false }),
+    };
+    for finding in client_side(connection).await {
         worst = worst.max(tell(&finding)?);
     }
     match worst {
@@ -94,17 +101,25 @@ async fn occupied(config: &Config) -> Finding {
     };
     let is_ours = match client {
         // What is asked is answered in our own words, also where it is refused.
-        Some(client) => matches!(client.public_rooms().await, Ok(_) | Err(ClientError::Refused { .. })),
+        Some(client) => {
+            let answer = tokio::time::timeout(PATIENCE, client.public_rooms()).await;
+            matches!(answer, Ok(Ok(_) | Err(ClientError::Refused { .. })))
+        }
         None => false,
     };
     if is_ours {
-        return Finding::warn(
-            "address",
-            format!("a meet-ai answers at {listen}, and its data is not in {}", data_dir.display()),
-            "to look at that one, name its data with --data-dir; to start another, choose an address with --listen",
-        );
+        let shown = data_dir.display();
+        let state = match DataDir::is_taken(&config.data_dir) {
+            Ok(false) => format!("a meet-ai answers at {listen}, and its data is not in {shown}"),
+            Ok(true) | Err(_) => {
+                format!("a meet-ai answers at {listen}; whether its data is in {shown} cannot be told")
+            }
+        };
+        let fix = "to look at that one, name its data with --data-dir, as its own user; to start another, choose an \
+                   address with --listen";
+        return Finding::warn("address", state, fix);
     }
-    let state = format!("{listen} is taken, and not by a meet-ai");
+    let state = format!("{listen} is taken by a program that does not answer as a meet-ai");
     Finding::fail("address", state, "choose another address with --listen or MEET_AI_LISTEN")
 }
 
@@ -137,8 +152,8 @@ async fn running(config: &Config, announced: &str) -> Finding {
 }
 
 /// The server and key that the other commands would use here.
-async fn client_side(args: &ClientArgs) -> Vec<Finding> {
-    let connection = match Connection::resolve(args) {
+async fn client_side(connection: Result<Connection, Failure>) -> Vec<Finding> {
+    let connection = match connection {
         Ok(connection) => connection,
         Err(failure) => return vec![Finding::fail("client", failure.sentence(), "correct that setting")],
     };

@@ -100,6 +100,30 @@ fn a_program_answers_by_the_key_in_dot_env_and_its_answer_starts_no_program() {
 }
 
 #[test]
+fn a_program_of_a_listener_with_a_given_key_does_not_speak_as_the_owner() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    machine.ok(&["create-room", "general"]);
+    let key = machine.ok(&["generate-key"]);
+    machine.ok(&["create-room", "builds", "--key", &key]);
+    let rooms = format!("{} rooms", env!("CARGO_BIN_EXE_meet-ai"));
+    for (given, sees) in [(None, Some(0)), (Some(&key), Some(1))] {
+        let room = if given.is_some() { "builds" } else { "general" };
+        let mut command = machine.command(&["listen", room, "--exec", &rooms]);
+        command.env("MEET_AI_URL", &server.url).envs(given.map(|key| ("MEET_AI_KEY", key)));
+        let listener = Running::start(command);
+        listener.event("connected");
+        let mut say = vec!["send-message", room, "ann", "what is there?"];
+        say.extend(given.iter().flat_map(|key| ["--key", key.as_str()]));
+        machine.ok(&say);
+        let ran = listener.event(if given.is_some() { "exec_failed" } else { "exec" });
+        assert_eq!(ran["exit"].as_i64(), sees, "{ran}");
+        let said = format!("{}{}", ran["output"], ran["errors"]);
+        assert_eq!(said.contains("general"), given.is_none(), "{ran}");
+    }
+}
+
+#[test]
 fn a_listener_outlives_a_restart_without_gap_or_duplicate() {
     let machine = Machine::new();
     let server = machine.serve("data", "127.0.0.1:0");

@@ -19,7 +19,7 @@ pub(super) const PREFIX: &str = "MEET_AI_";
 /// Names the configuration file; not a setting itself.
 pub(super) const FILE_VARIABLE: &str = "MEET_AI_CONFIG";
 /// What else has the prefix and belongs to clients.
-const OF_CLIENTS: [&str; 2] = ["MEET_AI_KEY", "MEET_AI_URL"];
+const OF_CLIENTS: [&str; 3] = ["MEET_AI_KEY", "MEET_AI_URL", "MEET_AI_OWN_KEYS"];
 
 struct Setting {
     /// As it stands in the file: tables and keys joined by dots.

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    connection::OWN_KEYS,
     output,
     words::{self, WordsError},
 };
@@ -38,6 +39,7 @@ const KEPT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Program {
     words: Vec<String>,
+    is_without_own_keys: bool,
     time_limit: Duration,
 }
 
@@ -66,9 +68,10 @@ struct Kept {
 struct Group(Option<Pid>);
 
 impl Program {
-    /// Splits the command into words.
-    pub(super) fn parse(command: &str, time_limit: Duration) -> Result<Self, WordsError> {
-        Ok(Self { words: words::split(command)?, time_limit })
+    /// Splits the command into words. `is_without_own_keys`: the listener speaks by a key that was given to it, and what
+    /// it runs shall not come to speak by another one of this user's.
+    pub(super) fn parse(command: &str, is_without_own_keys: bool, time_limit: Duration) -> Result<Self, WordsError> {
+        Ok(Self { words: words::split(command)?, is_without_own_keys, time_limit })
     }
 
     /// Whether there is such a program, and this user may run it; told before anything waits for it.
@@ -132,6 +135,9 @@ impl Program {
         let [program, arguments @ ..] = self.words.as_slice() else { return Err("there is no program".to_owned()) };
         let mut command = Command::new(program);
         command.args(arguments).env_remove("MEET_AI_KEY").process_group(0).kill_on_drop(true);
+        if self.is_without_own_keys {
+            command.env(OWN_KEYS, "false");
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))
     }
@@ -208,7 +214,7 @@ mod tests {
     }
 
     async fn run(command: &str, limit: Duration) -> Report {
-        Program::parse(command, limit).unwrap().run(&message()).await
+        Program::parse(command, false, limit).unwrap().run(&message()).await
     }
 
     #[tokio::test]
@@ -228,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_program_is_looked_for_before_it_is_needed() {
-        let check = |command: &str| Program::parse(command, TIME_LIMIT).unwrap().check();
+        let check = |command: &str| Program::parse(command, false, TIME_LIMIT).unwrap().check();
         assert_eq!(check("sh -c true"), Ok(()));
         assert_eq!(check("/bin/sh -c true"), Ok(()));
         for (command, told) in [

@@ -52,7 +52,8 @@ enum Pause {
 
 /// `listen`, until a signal or a refusal ends it.
 pub(crate) async fn run(args: ListenArgs) -> Outcome {
-    let program = args.exec.as_deref().map(|command| Program::parse(command, exec::TIME_LIMIT)).transpose();
+    let is_given = args.client.key.is_some() || std::env::var_os("MEET_AI_KEY").is_some_and(|key| !key.is_empty());
+    let program = args.exec.as_deref().map(|command| Program::parse(command, is_given, exec::TIME_LIMIT)).transpose();
     let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
     program.as_ref().map_or(Ok(()), Program::check).map_err(|reason| Failure::usage(format!("--exec: {reason}")))?;
     let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;

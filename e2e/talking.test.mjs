@@ -80,6 +80,28 @@ story('two people see each other come, write and answer', async ({ server, sit }
   assert.equal(second.reply_to, first.id);
 });
 
+story('a name is completed where the caret stands, and one that is typed whole is sent at once', async ({ server, sit }) => {
+  const ann = await sit('Ann');
+  const key = await ann.makesAKey();
+  await ann.makesTheFirstRoom('tea');
+  for (const sender of ['scout', 'scout of the north']) {
+    await server.call('POST', `/api/rooms/${ann.room}/messages`, { key, body: { sender, content: `${sender} is here` } });
+    await ann.sees(`${sender} is here`);
+  }
+  await ann.composer.fill('x @sco tail');
+  for (let step = 0; step < ' tail'.length; step += 1) await ann.composer.press('ArrowLeft');
+  await ann.page.getByRole('option').first().waitFor();
+  await ann.composer.press('Enter');
+  await ann.page.keyboard.type('HERE');
+  assert.match(await ann.composer.inputValue(), /^x @scout( of the north)? HEREtail$/);
+
+  await ann.composer.fill('hi @scout');
+  await ann.page.getByRole('option').first().waitFor();
+  await ann.composer.press('Enter');
+  const mine = await ann.sees('hi @scout');
+  assert.equal(await mine.locator('.mention').innerText(), '@scout');
+});
+
 story('a message from long ago is found, and the newest one is a click away', async ({ server, sit }) => {
   const ann = await sit('Ann');
   const key = await server.operatorKey();

@@ -22,7 +22,7 @@ const MOST_LOADED = 6000;
 const KEPT = 2000;
 const FLUSH_MS = 16;
 const RESEND_MS = 10 * 60_000;
-const PRESENCE_MS = 45_000;
+const PRESENCE_MS = 15_000;
 
 type Status = 'loading' | 'ready' | 'gone' | 'signed_out' | 'failed';
 

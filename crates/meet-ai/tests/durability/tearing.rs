@@ -35,13 +35,13 @@ async fn a_first_start_that_is_killed_anywhere_is_finished_by_the_next(place: Pl
         let (calls, most) = *chance.one_of(&MOMENTS);
         let place = place.another().await;
         let number = 1 + chance.below(most);
-        let before = tear(&place, calls, number).await;
-        whole(&place, &format!("killed at {calls} number {number}"), before.as_deref()).await;
+        tear(&place, calls, number).await;
+        whole(&place, &format!("killed at {calls} number {number}")).await;
     }
 }
 
-/// Starts the server and has it killed at a call of the system, or once it is there; where it was reached.
-async fn tear(place: &Place, calls: &str, number: u64) -> Option<String> {
+/// Starts the server and has it killed at a call of the system, or once it is there.
+async fn tear(place: &Place, calls: &str, number: u64) {
     let mut command = place.program("strace");
     command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:signal=KILL:when={number}")]);
@@ -49,27 +49,17 @@ async fn tear(place: &Place, calls: &str, number: u64) -> Option<String> {
     match Server::start(command).await {
         Ok(server) => {
             place.signal_holder(Signal::KILL);
-            let url = server.url.clone();
             server.end().await;
-            Some(url)
         }
-        Err(ended) => {
-            assert!(!ended.said.contains("panicked"), "{}", ended.said);
-            None
-        }
+        Err(ended) => assert!(!ended.said.contains("panicked"), "{}", ended.said),
     }
 }
 
-/// Starts the server again and looks whether everything of a first start is there, once. `before` is where the server
-/// was reached if it came so far.
-async fn whole(place: &Place, moment: &str, before: Option<&str>) {
+/// Starts the server again and looks whether everything of a first start is there, once.
+async fn whole(place: &Place, moment: &str) {
     let started = Server::start(place.command(&["serve", "--listen", "127.0.0.1:0"])).await;
     let server = started.unwrap_or_else(|ended| panic!("{moment}: no start afterwards: {ended:?}"));
-    let is_first = server.owner_link.is_some();
-    let key = match before {
-        Some(before) if !is_first => place.key_of(before),
-        _ => place.key_of(&server.url),
-    };
+    let key = place.key_of(&server.url);
     let caller = server.caller(&key);
     let rooms = caller.get("/api/rooms").await.unwrap().expect(200);
     assert_eq!((rooms.as_array().unwrap().len(), &rooms[0]["name"]), (1, &"welcome".into()), "{moment}: {rooms}");

@@ -85,7 +85,6 @@ impl Connection {
 
     /// Looks at flags, the environment, `./.env` and config.toml.
     pub(crate) fn resolve(args: &ClientArgs) -> Result<Self, Failure> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         // Only this directory's own file: one further up may be anybody's.
         let dot_env = fs::read_to_string(".env").map(|text| dotenv::parse(&text)).unwrap_or_default();
         let file = own_keys();
@@ -97,6 +96,11 @@ impl Connection {
         }
         .decide()
     }
+}
+
+/// A variable of the environment that says something.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// The keys of config.toml, unless whoever started this program keeps it from them.

@@ -15,12 +15,9 @@ pub use meet_store::Summary;
 use crate::{
     clock::Clock,
     config::Config,
-    data_dir::{DataDir, DataDirError},
+    data_dir::{DataDir, DataDirError, LOCK_FILE},
     secret,
 };
-
-/// What a [`DataDir`] makes in its directory.
-const LOCK_FILE: &str = "meet-ai.lock";
 
 /// Why there is no backup, or nothing was restored; one sentence with the fix in it.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-const LOCK_FILE: &str = "meet-ai.lock";
+/// The file by which a process holds the directory.
+pub(crate) const LOCK_FILE: &str = "meet-ai.lock";
 const PRIVATE_DIRECTORY: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 

@@ -82,16 +82,19 @@ impl App {
         idempotency: Option<Idempotency>,
         window: Option<Window>,
     ) -> Result<Sent, Error> {
-        let user = match speaker {
-            Speaker::User(user) => user,
-            Speaker::Named(name, kind) => self.named_user(member, name, kind).await?,
+        let (user, sender) = match speaker {
+            Speaker::User(user) => {
+                let sender = UserName::parse("sender", &user.name)?;
+                (user, sender)
+            }
+            Speaker::Named(name, kind) => (self.named_user(member, name.clone(), kind).await?, name),
         };
         let message = NewMessage {
             id: MessageId::from_uuid(self.clock().uuid()),
             tenant: room.tenant,
             room: room.room.id,
             user: user.id,
-            sender: UserName::parse("sender", &user.name)?,
+            sender,
             sender_type: user.kind,
             content,
             reply_to,

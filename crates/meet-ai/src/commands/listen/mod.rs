@@ -25,6 +25,7 @@ use crate::{
         socket::{Closed, Incoming, RoomSocket, SocketQuery},
     },
     commands::{self, rooms},
+    connection,
     failure::{Failure, Outcome},
     output,
     signals::Signals,
@@ -52,7 +53,7 @@ enum Pause {
 
 /// `listen`, until a signal or a refusal ends it.
 pub(crate) async fn run(args: ListenArgs) -> Outcome {
-    let is_given = args.client.key.is_some() || std::env::var_os("MEET_AI_KEY").is_some_and(|key| !key.is_empty());
+    let is_given = args.client.key.is_some() || connection::variable("MEET_AI_KEY").is_some();
     let program = args.exec.as_deref().map(|command| Program::parse(command, is_given, exec::TIME_LIMIT)).transpose();
     let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
     program.as_ref().map_or(Ok(()), Program::check).map_err(|reason| Failure::usage(format!("--exec: {reason}")))?;

@@ -95,6 +95,13 @@ story('a name is completed where the caret stands, and one that is typed whole i
   await ann.page.keyboard.type('HERE');
   assert.match(await ann.composer.inputValue(), /^x @scout( of the north)? HEREtail$/);
 
+  await ann.composer.fill('so @scout');
+  await ann.page.getByRole('option').first().waitFor();
+  const second = await ann.page.getByRole('option').nth(1).innerText();
+  await ann.composer.press('ArrowDown');
+  await ann.composer.press('Enter');
+  assert.ok(second.includes((await ann.composer.inputValue()).replace(/^so @/, '').trim()), second);
+
   await ann.composer.fill('hi @scout');
   await ann.page.getByRole('option').first().waitFor();
   await ann.composer.press('Enter');

@@ -79,15 +79,16 @@ impl Connection {
     /// This server, by the key of a flag or the one that config.toml keeps for it, and no other.
     pub(crate) fn kept_for(url: String, key: Option<String>) -> Result<Self, Failure> {
         let none = DotEnv { url: None, key: None };
-        Places { flags: DotEnv { url: Some(url), key }, environment: none.clone(), dot_env: none, file: own_keys() }
+        Places { flags: DotEnv { url: Some(url), key }, environment: none.clone(), dot_env: none, file: own_file() }
             .decide()
+            .map(Self::without_what_is_kept_back)
     }
 
     /// Looks at flags, the environment, `./.env` and config.toml.
     pub(crate) fn resolve(args: &ClientArgs) -> Result<Self, Failure> {
         // Only this directory's own file: one further up may be anybody's.
         let dot_env = fs::read_to_string(".env").map(|text| dotenv::parse(&text)).unwrap_or_default();
-        let file = own_keys();
+        let file = own_file();
         Places {
             flags: DotEnv { url: args.url.clone(), key: args.key.clone() },
             environment: DotEnv { url: variable("MEET_AI_URL"), key: variable("MEET_AI_KEY") },
@@ -95,6 +96,15 @@ impl Connection {
             file,
         }
         .decide()
+        .map(Self::without_what_is_kept_back)
+    }
+
+    /// Leaves out a key of config.toml when whoever started this program keeps those from it. Its addresses count all
+    /// the same, so that a key from elsewhere goes to no other server.
+    fn without_what_is_kept_back(mut self) -> Self {
+        let is_kept_back = std::env::var(OWN_KEYS).is_ok_and(|value| value == "false");
+        self.key = self.key.filter(|(_, source)| !is_kept_back || !matches!(source, Source::File));
+        self
     }
 }
 
@@ -103,11 +113,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// The keys of config.toml, unless whoever started this program keeps it from them.
-fn own_keys() -> Credentials {
-    if std::env::var(OWN_KEYS).is_ok_and(|value| value == "false") {
-        return Credentials::default();
-    }
+/// What config.toml says.
+fn own_file() -> Credentials {
     credentials::own_path().and_then(|path| Credentials::read(&path)).unwrap_or_else(|error| {
         output::note(&format!("warning: {}", escape(&error.to_string())));
         Credentials::default()

@@ -121,27 +121,6 @@ impl Credentials {
         }
     }
 
-    /// Forgets this key at other loopback addresses than this: one database is served at one address. A table in which
-    /// somebody wrote more than the key stays.
-    pub(crate) fn forget_elsewhere(&mut self, server: &ServerUrl, key: &SecretString) {
-        let is_elsewhere =
-            |url: &str| ServerUrl::parse(url).is_ok_and(|url| url.is_loopback() && !url.is_same_server(server));
-        let is_only_this = |table: &dyn toml_edit::TableLike| {
-            let kept = table.get("key").and_then(Item::as_value);
-            let above = table.key("key").and_then(|kept| kept.leaf_decor().prefix()?.as_str()).unwrap_or_default();
-            table.len() == 1
-                && above.trim().is_empty()
-                && kept.and_then(|kept| kept.as_str()) == Some(key.expose_secret())
-        };
-        let stale = self.tables().filter(|(url, table)| is_elsewhere(url) && is_only_this(*table));
-        let stale: Vec<_> = stale.map(|(url, _)| url.to_owned()).collect();
-        if let Some(servers) = self.0.get_mut("servers").and_then(Item::as_table_mut) {
-            for url in stale {
-                servers.remove(&url);
-            }
-        }
-    }
-
     fn tables(&self) -> impl Iterator<Item = (&str, &dyn toml_edit::TableLike)> {
         let servers = self.0.get("servers").and_then(Item::as_table);
         servers.into_iter().flat_map(Table::iter).filter_map(|(url, item)| Some((url, item.as_table_like()?)))
@@ -209,18 +188,6 @@ mod tests {
         );
         assert_eq!(key(&credentials, "http://localhost:3000").as_deref(), Some("mai_a"));
         assert_eq!(key(&credentials, "http://127.0.0.1:3001"), None);
-    }
-
-    #[test]
-    fn a_key_that_moves_is_forgotten_where_nothing_else_stands() {
-        let text = "[servers.\"http://127.0.0.1:3000\"]\nkey = \"mai_a\"\n\n[servers.\"http://127.0.0.1:3001\"]\n# mai_old was here\n\
-                    key = \"mai_a\"\n\n[servers.\"http://127.0.0.1:3002\"]\nkey = \"mai_b\"\n\n[servers.\"https://a.example\"]\nkey = \"mai_a\"\n";
-        let mut credentials = Credentials::parse(text).unwrap();
-        credentials.set_key(&url("http://127.0.0.1:3003"), &"mai_a".into(), None);
-        credentials.forget_elsewhere(&url("http://127.0.0.1:3003"), &"mai_a".into());
-        let left: Vec<_> = credentials.servers().iter().map(ToString::to_string).collect();
-        let stays = ["http://127.0.0.1:3001", "http://127.0.0.1:3002", "https://a.example", "http://127.0.0.1:3003"];
-        assert_eq!(left.iter().map(|url| url.trim_end_matches('/')).collect::<Vec<_>>(), stays);
     }
 
     #[test]

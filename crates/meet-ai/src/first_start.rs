@@ -67,7 +67,7 @@ pub(crate) async fn keep_here_too(app: &App, bound: SocketAddr) {
             place(&path)
         )),
         Ok(Some(Kept::Written(path) | Kept::Replaced(path))) => {
-            output::note(&format!("The command line on this machine uses {} here", place(&path)));
+            output::note(&format!("The command line on this machine uses {} here too", place(&path)));
         }
         // Nothing is expected of a later start, so that a machine without settings is no fault.
         Ok(Some(Kept::Left(_)) | None) | Err(CredentialsError::NoHome | CredentialsError::NotAnAddress { .. }) => {}
@@ -129,7 +129,6 @@ async fn write_too(app: &App, bound: SocketAddr) -> Result<Option<Kept>, Credent
             return Ok(None);
         }
         credentials.set_key(&server, &key, None);
-        credentials.forget_elsewhere(&server, &key);
         credentials.write(&path)?;
         return Ok(Some(Kept::Written(path)));
     }

@@ -9,7 +9,7 @@ const ALLOWED = {
   'meet-api': [],
   'meet-centrifuge': [],
   'meet-store': ['meet-api'],
-  'meet-server': ['meet-api', 'meet-store'],
+  'meet-server': ['meet-api', 'meet-centrifuge', 'meet-store'],
   'meet-ai': ['meet-api', 'meet-server'],
 };
 // May depend on anything, and nothing may depend on them.

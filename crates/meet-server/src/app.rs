@@ -305,7 +305,7 @@ fn publish(hub: &Hub, batch: &[Appended]) {
     let room = |appended: &Appended| Address::chat(appended.tenant, appended.message.room_id);
     for one_room in batch.chunk_by(|left, right| room(left) == room(right)) {
         let address = room(&one_room[0]);
-        let publication = |appended: &Appended| Publication::message(address.channel, Arc::clone(&appended.message));
+        let publication = |appended: &Appended| Publication::message(address, Arc::clone(&appended.message));
         let publications: Vec<_> = one_room.iter().map(|appended| Arc::new(publication(appended))).collect();
         hub.publish(address, &publications);
     }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     auth::Member,
     error::Error,
-    hub::{Drained, Keep, Standing},
+    hub::{Drained, Keep, Scope, Standing},
     mention::{self, is_longer},
     rooms::RoomAccess,
 };
@@ -152,7 +152,7 @@ impl App {
         }
         let id = access.room.id;
         let place = (access.address(), Standing::Unseen, access.is_foreign());
-        let connection = self.hub().connect(member.map(Member::credential), 0);
+        let connection = self.hub().connect(self.clock().uuid(), member.map(Member::credential), Scope::One, 0);
         connection.outbox().keep(Keep::Nothing);
         let _subscription = self.listen(member, &connection, place).await?;
         // What ended before is noticed here, and from here on by the hub.

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     auth::Member,
     error::{Error, Window},
-    hub::{Address, Channel, CloseReason, Publication},
+    hub::{Address, CloseReason, Publication},
     secret,
 };
 
@@ -294,7 +294,8 @@ impl App {
     }
 
     fn publish_lobby(&self, tenant: TenantId, event: LobbyEvent) {
-        self.hub().publish(Address::org(tenant), &[Publication::lobby(Channel::Org, event).into()]);
+        let lobby = Address::org(tenant);
+        self.hub().publish(lobby, &[Publication::lobby(lobby, event).into()]);
     }
 
     /// Tells lobbies of rooms that changed, or whose head or people did, each at most once a second.

@@ -27,7 +27,7 @@ use crate::{
     auth::{Member, Who},
     edge::{ClientIp, InRoom, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, TakesPlace, error_answer},
     error::Error,
-    hub::{Address, Encoding, Standing},
+    hub::{Address, Encoding, Scope, Standing},
     limits::{Slot, SlotCaps},
     rooms::RoomAccess,
 };
@@ -149,7 +149,7 @@ async fn lobby_events(
     let member = caller.ok_or(Error::MissingKey)?;
     let slot = app.take_slot(Some(&member), member.user(), ip)?;
     let place = (Address::org(member.tenant), Standing::Unseen, false);
-    let connection = app.hub().connect(Some(member.credential()), lobby::OUTBOX_BYTES);
+    let connection = app.hub().connect(app.clock().uuid(), Some(member.credential()), Scope::One, lobby::OUTBOX_BYTES);
     let subscription = app.listen(Some(&member), &connection, place).await?;
     let (transport, response) = Transport::sse(app.clock().clone());
     let tasks = app.tasks().clone();
@@ -176,7 +176,8 @@ async fn reader(
     let slot = app.take_slot(caller.as_ref(), user.as_ref().or(caller.as_ref().and_then(Member::user)), ip)?;
     let standing = user.clone().map_or(Standing::Watching, Standing::Present);
     let place = (access.address(), standing, access.is_foreign());
-    let connection = app.hub().connect(caller.as_ref().map(Member::credential), room::OUTBOX_BYTES);
+    let credential = caller.as_ref().map(Member::credential);
+    let connection = app.hub().connect(app.clock().uuid(), credential, Scope::One, room::OUTBOX_BYTES);
     let subscription = app.listen(caller.as_ref(), &connection, place).await?;
     // What ended or changed before is noticed here, and from here on by the hub.
     let access = app.room(caller.as_ref(), access.room.id).await?;

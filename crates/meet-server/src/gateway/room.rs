@@ -241,8 +241,10 @@ impl Session {
                     Ok(())
                 }
             },
+            Body::Ended(reason) => Err(End::Close(*reason)),
             Body::Presence(_) | Body::Lobby(_) => {
-                if self.has_events {
+                let is_told = !matches!(&publication.body, Body::Presence(event) if !event.is_of_user);
+                if self.has_events && is_told {
                     self.batch.push(publication.encoded(self.reader.encoding));
                 }
                 Ok(())

@@ -3,9 +3,11 @@
 //! The hub hands publications to bounded queues and knows who is present. It keeps no history (the
 //! store does), speaks no protocol (the gateway does) and checks no rights (the operations did).
 
+mod channel;
 mod outbox;
 pub mod presence;
 mod publication;
+mod push;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,47 +18,20 @@ use std::{
     },
 };
 
-use meet_api::{RoomId, RoomPresence, SessionId, TenantId, Timestamp, User};
+use meet_api::{PresenceMember, RoomId, RoomPresence, SessionId, TenantId, Timestamp, User};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
+pub use channel::{Address, Channel, Named};
 pub use outbox::{CloseReason, Drained, Keep, Outbox};
 pub use publication::{Body, Encoding, Publication};
 pub(crate) use publication::{json, sse_event};
+pub(crate) use push::{client_info, message_publication};
 
 use presence::Roster;
 
 /// Enough locks that two busy rooms rarely wait for one another.
 const SHARDS: usize = 64;
-
-/// What can be listened to inside a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// A room: its messages and who is in it.
-    Chat(RoomId),
-    /// The tenant's rooms coming, changing and going.
-    Org,
-}
-
-/// A channel with the tenant it belongs to: the hub's key, so that no channel name crosses tenants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// The tenant of the room or user that the channel names.
-    pub tenant: TenantId,
-    /// The channel.
-    pub channel: Channel,
-}
-
-impl Address {
-    /// A room's channel.
-    pub fn chat(tenant: TenantId, room: RoomId) -> Self {
-        Self { tenant, channel: Channel::Chat(room) }
-    }
-
-    /// A tenant's lobby.
-    pub fn org(tenant: TenantId) -> Self {
-        Self { tenant, channel: Channel::Org }
-    }
-}
 
 /// How a subscriber stands in a channel.
 #[derive(Debug, Clone)]
@@ -109,6 +84,25 @@ struct Subscriber {
     outbox: Arc<Outbox>,
     foreign: bool,
     standing: Standing,
+    scope: Scope,
+}
+
+/// What a connection listens to, and so what ends when a channel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// This one channel: the connection ends with it.
+    One,
+    /// Any number of them: the connection is told, and goes on.
+    Many,
+}
+
+impl Subscriber {
+    fn end(&self, address: Address, reason: CloseReason) {
+        match self.scope {
+            Scope::One => self.outbox.close(reason),
+            Scope::Many => self.outbox.push(&[Arc::new(Publication::ended(address, reason))]),
+        }
+    }
 }
 
 /// A poisoned lock only says that another task panicked; the maps stay whole.
@@ -130,12 +124,18 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// Registers a connection; it unregisters when the returned value is dropped.
-    pub fn connect(&self, credential: Option<CredentialRef>, outbox_bytes: usize) -> Connection {
+    /// Registers a connection under the id by which others know it; it unregisters when the returned value is dropped.
+    pub fn connect(
+        &self,
+        client: Uuid,
+        credential: Option<CredentialRef>,
+        scope: Scope,
+        outbox_bytes: usize,
+    ) -> Connection {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let outbox = Arc::new(Outbox::new(outbox_bytes));
         lock(&self.0.connections).insert(id, (credential, Arc::clone(&outbox)));
-        Connection { hub: self.clone(), id, outbox }
+        Connection { hub: self.clone(), id, client, scope, outbox }
     }
 
     /// Ends every connection that came in with this credential: one session, or with `None` the whole tenant.
@@ -212,24 +212,28 @@ impl Hub {
         self.topic(address).is_some()
     }
 
-    /// Ends every connection that listens there; with `foreign_only`, those that are there because the room is public.
+    /// Ends a channel for everyone who listens there; with `foreign_only`, for those who are there because the room is
+    /// public.
     pub fn close_channel(&self, address: Address, reason: CloseReason, foreign_only: bool) {
         if let Some(topic) = self.topic(address) {
             for subscriber in lock(&topic).subscribers.values() {
                 if subscriber.foreign || !foreign_only {
-                    subscriber.outbox.close(reason);
+                    subscriber.end(address, reason);
                 }
             }
         }
     }
 
-    /// Ends every connection that listens to anything of a tenant.
+    /// Ends all channels of a tenant.
     pub fn close_tenant(&self, tenant: TenantId, reason: CloseReason) {
         for shard in &self.0.shards {
-            let topics: Vec<_> =
-                lock(shard).iter().filter(|(at, _)| at.tenant == tenant).map(|(_, topic)| Arc::clone(topic)).collect();
-            for topic in topics {
-                lock(&topic).subscribers.values().for_each(|subscriber| subscriber.outbox.close(reason));
+            let topics: Vec<_> = lock(shard)
+                .iter()
+                .filter(|(at, _)| at.tenant == tenant)
+                .map(|(at, topic)| (*at, Arc::clone(topic)))
+                .collect();
+            for (address, topic) in topics {
+                lock(&topic).subscribers.values().for_each(|subscriber| subscriber.end(address, reason));
             }
         }
     }
@@ -238,6 +242,11 @@ impl Hub {
     pub fn presence(&self, address: Address) -> RoomPresence {
         self.topic(address)
             .map_or_else(|| RoomPresence { members: Vec::new(), watching: 0 }, |topic| lock(&topic).roster.snapshot())
+    }
+
+    /// Every visible connection in a channel by the id that others know, with who it is.
+    pub fn present_connections(&self, address: Address) -> Vec<(Uuid, PresenceMember)> {
+        self.topic(address).map_or_else(Vec::new, |topic| lock(&topic).roster.connections())
     }
 
     /// How many users are visible in a channel.
@@ -259,9 +268,9 @@ impl Hub {
         let Some(topic) = shard.get(&address).map(Arc::clone) else { return };
         let mut topic = lock(&topic);
         if let Some(subscriber) = topic.subscribers.remove(&connection)
-            && let Some(event) = topic.roster.leave(&subscriber.standing)
+            && let Some(event) = topic.roster.leave(connection, &subscriber.standing)
         {
-            topic.publish(&[Arc::new(Publication::presence(address.channel, event))]);
+            topic.publish(&[Arc::new(Publication::presence(address, event))]);
         }
         if topic.subscribers.is_empty() {
             shard.remove(&address);
@@ -283,6 +292,8 @@ impl Topic {
 pub struct Connection {
     hub: Hub,
     id: u64,
+    client: Uuid,
+    scope: Scope,
     outbox: Arc<Outbox>,
 }
 
@@ -299,10 +310,11 @@ impl Connection {
         let topic = Arc::clone(shard.entry(address).or_default());
         let mut topic = lock(&topic);
         drop(shard);
-        let joined = topic.roster.join(&standing, now);
-        topic.subscribers.insert(self.id, Subscriber { outbox: Arc::clone(&self.outbox), foreign, standing });
+        let joined = topic.roster.join((self.id, self.client), &standing, now);
+        let outbox = Arc::clone(&self.outbox);
+        topic.subscribers.insert(self.id, Subscriber { outbox, foreign, standing, scope: self.scope });
         if let Some(event) = joined {
-            topic.publish(&[Arc::new(Publication::presence(address.channel, event))]);
+            topic.publish(&[Arc::new(Publication::presence(address, event))]);
         }
         drop(topic);
         self.hub.mark_changed(address);
@@ -336,6 +348,10 @@ mod tests {
 
     use super::*;
 
+    fn connect(hub: &Hub, credential: Option<CredentialRef>) -> Connection {
+        hub.connect(Uuid::from_u128(77), credential, Scope::One, 1 << 20)
+    }
+
     fn address() -> Address {
         Address::chat(TenantId::from_uuid(Uuid::from_u128(1)), RoomId::from_uuid(Uuid::from_u128(2)))
     }
@@ -349,7 +365,7 @@ mod tests {
         publications
             .iter()
             .filter_map(|publication| match &publication.body {
-                Body::Presence(event) => Some((event.change, event.member.name.clone())),
+                Body::Presence(event) if event.is_of_user => Some((event.change, event.member.name.clone())),
                 _ => None,
             })
             .collect()
@@ -358,9 +374,9 @@ mod tests {
     #[test]
     fn a_user_joins_with_its_first_connection_and_leaves_with_its_last() {
         let (hub, now) = (Hub::default(), Timestamp::from_millis(5));
-        let watcher = hub.connect(None, 1 << 20);
+        let watcher = connect(&hub, None);
         let _watching = watcher.subscribe(address(), Standing::Watching, false, now);
-        let (phone, laptop) = (hub.connect(None, 1 << 20), hub.connect(None, 1 << 20));
+        let (phone, laptop) = (connect(&hub, None), connect(&hub, None));
         let on_phone = phone.subscribe(address(), Standing::Present(user(7)), false, now);
         let on_laptop = laptop.subscribe(address(), Standing::Present(user(7)), false, now);
         assert_eq!(changes(watcher.outbox()), [(PresenceChange::Join, "user 7".to_owned())]);
@@ -377,8 +393,8 @@ mod tests {
         let hub = Hub::default();
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
         let session = SessionId::from_uuid(Uuid::from_u128(9));
-        let key = hub.connect(Some(CredentialRef { tenant, session: None, expires_at: None }), 1024);
-        let signed_in = hub.connect(Some(CredentialRef { tenant, session: Some(session), expires_at: None }), 1024);
+        let key = connect(&hub, Some(CredentialRef { tenant, session: None, expires_at: None }));
+        let signed_in = connect(&hub, Some(CredentialRef { tenant, session: Some(session), expires_at: None }));
         hub.end_credential(tenant, Some(session));
         assert!(matches!(signed_in.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
         assert!(matches!(key.outbox().drain(), Drained::Publications(_)));
@@ -389,7 +405,7 @@ mod tests {
     #[test]
     fn the_last_to_leave_takes_the_channel_with_it() {
         let hub = Hub::default();
-        let connection = hub.connect(None, 1024);
+        let connection = connect(&hub, None);
         drop(connection.subscribe(address(), Standing::Unseen, false, Timestamp::from_millis(0)));
         assert!(!hub.has_subscribers(address()));
         drop(connection);

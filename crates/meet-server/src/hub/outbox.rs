@@ -183,11 +183,12 @@ impl Outbox {
 mod tests {
     use futures_util::FutureExt;
     use meet_api::{
-        Kind, Message, MessageId, MessageTag, PresenceChange, PresenceMember, RoomId, Status, Timestamp, UserId,
+        Kind, Message, MessageId, MessageTag, PresenceChange, PresenceMember, RoomId, Status, TenantId, Timestamp,
+        UserId,
     };
     use uuid::Uuid;
 
-    use super::super::{Channel, presence::PresenceEvent};
+    use super::super::{Address, presence::PresenceEvent};
     use super::*;
 
     fn arrival() -> Arc<Publication> {
@@ -198,13 +199,14 @@ mod tests {
             status: Status::Online,
             since: Timestamp::from_millis(0),
         };
-        Arc::new(Publication::presence(Channel::Org, PresenceEvent { change: PresenceChange::Join, member }))
+        let event = PresenceEvent { change: PresenceChange::Join, member, client: Uuid::nil(), is_of_user: true };
+        Arc::new(Publication::presence(Address::org(TenantId::from_uuid(Uuid::nil())), event))
     }
 
     fn message() -> Arc<Publication> {
         let room = RoomId::from_uuid(Uuid::nil());
         Arc::new(Publication::message(
-            Channel::Chat(room),
+            Address::chat(TenantId::from_uuid(Uuid::nil()), room),
             Arc::new(Message {
                 id: MessageId::from_uuid(Uuid::nil()),
                 room_id: room,

@@ -1,8 +1,9 @@
 //! Who is in one channel: users with their connections, and watchers as a number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use meet_api::{PresenceChange, PresenceMember, RoomPresence, Status, Timestamp, UserId};
+use uuid::Uuid;
 
 use super::Standing;
 
@@ -16,6 +17,10 @@ pub struct PresenceEvent {
     pub change: PresenceChange,
     /// Who.
     pub member: PresenceMember,
+    /// By which connection.
+    pub client: Uuid,
+    /// Whether it is the user who came or left, and not just one more of its connections.
+    pub is_of_user: bool,
 }
 
 /// The people of one channel.
@@ -28,13 +33,19 @@ pub(super) struct Roster {
 #[derive(Debug)]
 struct Present {
     member: PresenceMember,
-    connections: usize,
+    /// The public id of each connection.
+    connections: BTreeMap<u64, Uuid>,
     visible: bool,
 }
 
 impl Roster {
-    /// Counts a connection in; an event when that makes somebody appear.
-    pub(super) fn join(&mut self, standing: &Standing, now: Timestamp) -> Option<PresenceEvent> {
+    /// Counts a connection in; an event when others see it come.
+    pub(super) fn join(
+        &mut self,
+        (connection, client): (u64, Uuid),
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Option<PresenceEvent> {
         let user = match standing {
             Standing::Present(user) => user,
             Standing::Watching => {
@@ -43,23 +54,25 @@ impl Roster {
             }
             Standing::Unseen => return None,
         };
-        if let Some(present) = self.present.get_mut(&user.id) {
-            present.connections += 1;
-            return None;
-        }
-        let member = PresenceMember {
-            user: user.id,
-            name: user.name.clone(),
-            kind: user.kind,
-            status: Status::Online,
-            since: now,
-        };
-        self.present.insert(user.id, Present { member: member.clone(), connections: 1, visible: true });
-        self.event(PresenceChange::Join, member)
+        let present = self.present.entry(user.id).or_insert_with(|| Present {
+            member: PresenceMember {
+                user: user.id,
+                name: user.name.clone(),
+                kind: user.kind,
+                status: Status::Online,
+                since: now,
+            },
+            connections: BTreeMap::new(),
+            visible: true,
+        });
+        present.connections.insert(connection, client);
+        let is_of_user = present.connections.len() == 1;
+        let event = PresenceEvent { change: PresenceChange::Join, member: present.member.clone(), client, is_of_user };
+        self.told(event)
     }
 
-    /// Counts a connection out; an event when that makes somebody disappear.
-    pub(super) fn leave(&mut self, standing: &Standing) -> Option<PresenceEvent> {
+    /// Counts a connection out; an event when others see it go.
+    pub(super) fn leave(&mut self, connection: u64, standing: &Standing) -> Option<PresenceEvent> {
         let user = match standing {
             Standing::Present(user) => user,
             Standing::Watching => {
@@ -69,16 +82,18 @@ impl Roster {
             Standing::Unseen => return None,
         };
         let present = self.present.get_mut(&user.id)?;
-        present.connections -= 1;
-        if present.connections > 0 {
-            return None;
+        let client = present.connections.remove(&connection)?;
+        let (member, visible) = (present.member.clone(), present.visible);
+        let is_of_user = present.connections.is_empty();
+        if is_of_user {
+            self.present.remove(&user.id);
         }
-        let gone = self.present.remove(&user.id)?;
-        if gone.visible { self.event(PresenceChange::Leave, gone.member) } else { None }
+        let event = PresenceEvent { change: PresenceChange::Leave, member, client, is_of_user };
+        if visible { self.told(event) } else { None }
     }
 
-    fn event(&self, change: PresenceChange, member: PresenceMember) -> Option<PresenceEvent> {
-        (self.present.len() <= MAX_ANNOUNCED).then_some(PresenceEvent { change, member })
+    fn told(&self, event: PresenceEvent) -> Option<PresenceEvent> {
+        (self.present.len() <= MAX_ANNOUNCED).then_some(event)
     }
 
     /// Everyone visible, by arrival, and the number of watchers.
@@ -86,6 +101,14 @@ impl Roster {
         let mut members: Vec<_> = self.visible().map(|present| present.member.clone()).collect();
         members.sort_by_key(|member| (member.since, member.user));
         RoomPresence { members, watching: self.watching }
+    }
+
+    /// Every visible connection with who it is.
+    pub(super) fn connections(&self) -> Vec<(Uuid, PresenceMember)> {
+        let clients = |present: &Present| present.connections.values().copied().collect::<Vec<_>>();
+        self.visible()
+            .flat_map(|present| clients(present).into_iter().map(|client| (client, present.member.clone())))
+            .collect()
     }
 
     /// How many are visible.

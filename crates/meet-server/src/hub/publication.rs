@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use meet_api::{Message, ServerFrame, frame::LobbyEvent};
+use meet_centrifuge::Protocol;
 
-use super::{Channel, presence::PresenceEvent};
+use super::{Address, CloseReason, presence::PresenceEvent, push};
 
 /// The wire forms that a publication can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub enum Encoding {
 
 /// One event on a channel.
 pub struct Publication {
-    /// The channel it was published on.
-    pub channel: Channel,
+    /// Where it was published.
+    pub address: Address,
     /// What it tells.
     pub body: Body,
-    frame: Bytes,
+    pub(super) frame: Bytes,
     sse: OnceLock<Bytes>,
+    pushes: [OnceLock<Bytes>; 2],
 }
 
 /// What a publication tells.
@@ -34,17 +36,23 @@ pub enum Body {
     Presence(PresenceEvent),
     /// A room of the tenant came, changed or went.
     Lobby(LobbyEvent),
+    /// The channel is over, for one who listens to others too.
+    Ended(CloseReason),
 }
 
 impl Publication {
+    pub(super) fn new(address: Address, body: Body, frame: Bytes) -> Self {
+        Self { address, body, frame, sse: OnceLock::new(), pushes: Default::default() }
+    }
+
     /// A stored message.
-    pub fn message(channel: Channel, message: Arc<Message>) -> Self {
+    pub fn message(address: Address, message: Arc<Message>) -> Self {
         let frame = json(message.as_ref());
-        Self { channel, body: Body::Message(message), frame, sse: OnceLock::new() }
+        Self::new(address, Body::Message(message), frame)
     }
 
     /// A change of presence.
-    pub fn presence(channel: Channel, event: PresenceEvent) -> Self {
+    pub fn presence(address: Address, event: PresenceEvent) -> Self {
         let member = &event.member;
         let frame = json(&ServerFrame::Presence {
             event: event.change,
@@ -53,23 +61,23 @@ impl Publication {
             kind: member.kind,
             status: member.status,
         });
-        Self { channel, body: Body::Presence(event), frame, sse: OnceLock::new() }
+        Self::new(address, Body::Presence(event), frame)
     }
 
     /// A change of the room list.
-    pub fn lobby(channel: Channel, event: LobbyEvent) -> Self {
+    pub fn lobby(address: Address, event: LobbyEvent) -> Self {
         let frame = match &event {
             LobbyEvent::RoomCreated(room) | LobbyEvent::RoomUpdated(room) => json(room),
             LobbyEvent::RoomDeleted { id } => json(&serde_json::json!({ "id": id })),
         };
-        Self { channel, body: Body::Lobby(event), frame, sse: OnceLock::new() }
+        Self::new(address, Body::Lobby(event), frame)
     }
 
     /// The offset by which the receiver orders it: a message's `seq`; `None` for what is not history.
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_) | Body::Lobby(_) => None,
+            Body::Presence(_) | Body::Lobby(_) | Body::Ended(_) => None,
         }
     }
 
@@ -86,6 +94,12 @@ impl Publication {
         }
     }
 
+    /// The bytes of it as a push of the Centrifugo protocol, made once for each form; empty when clients of that
+    /// protocol are not told, or not in this way.
+    pub fn pushed(&self, protocol: Protocol) -> Bytes {
+        self.pushes[push::place(protocol)].get_or_init(|| push::encode(self, protocol)).clone()
+    }
+
     fn encode_sse(&self) -> Bytes {
         let event = match &self.body {
             Body::Message(_) => "message",
@@ -93,6 +107,7 @@ impl Publication {
             Body::Lobby(LobbyEvent::RoomCreated(_)) => "room_created",
             Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
             Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
+            Body::Ended(_) => "ended",
         };
         sse_event(self.offset(), event, &self.frame)
     }

@@ -16,6 +16,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use frame::{ClientFrame, PresenceChange, ServerFrame};
 pub use id::{InviteId, MessageId, RoomId, SessionId, TenantId, UserId};
 pub use model::{
-    Invite, Kind, Media, Message, MessageTag, PresenceMember, Role, Room, RoomPresence, Status, User, Visibility,
+    ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember, Role, Room, RoomPresence, Status, User,
+    Visibility,
 };
 pub use time::Timestamp;

@@ -77,6 +77,14 @@ words! {
         Busy = "busy",
     }
 
+    /// How a conference is spoken to.
+    ConferenceKind {
+        /// By WebRTC.
+        Rtc = "rtc",
+        /// By the provider's own meetings.
+        Meeting = "meeting",
+    }
+
     /// The constant `type` of a message, which tells it from other frames on a socket.
     MessageTag {
         /// Always this.
@@ -141,7 +149,7 @@ pub struct Message {
 }
 
 /// A person or an agent of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct User {
     /// Its id.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InviteId, Kind, Media, Role, TenantId, Timestamp, User, Visibility};
+use crate::{ConferenceKind, InviteId, Kind, Media, Role, TenantId, Timestamp, User, Visibility};
 
 /// `POST /api/rooms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,4 +165,48 @@ pub struct NewInvite {
     pub role: Role,
     /// When it ends.
     pub expires_at: Timestamp,
+}
+
+/// `POST /realtime/connection-token`; nothing has to be said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewConnectionToken {}
+
+/// A token for the realtime gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RealtimeToken {
+    /// The token, as a Centrifugo client takes it.
+    pub token: String,
+    /// When it ends; clients fetch another before.
+    pub expires_at: Timestamp,
+}
+
+/// `GET /realtime/config`: where realtime clients connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RealtimeConfig {
+    /// The realtime gateway.
+    pub connection: ConnectionConfig,
+    /// The conferences; `null` when there are none.
+    pub conference: Option<ConferenceConfig>,
+}
+
+/// Where the realtime gateway is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConnectionConfig {
+    /// The address of its WebSocket.
+    pub url: String,
+}
+
+/// Where conferences are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConferenceConfig {
+    /// Their address.
+    pub url: String,
+    /// How they are spoken to.
+    pub kind: ConferenceKind,
 }

@@ -19,6 +19,7 @@ use crate::{
     limits::{Bodies, Slots, Windows},
     sweep::Sweeper,
     tasks::Tasks,
+    tokens::{KeysError, SigningKeys},
     welcome,
 };
 
@@ -44,6 +45,7 @@ struct Runtime {
     sweeper: Sweeper,
     lobby: Mutex<()>,
     site: Site,
+    signing_keys: SigningKeys,
     max_sockets: usize,
     max_connections: usize,
     appending: AbortHandle,
@@ -108,19 +110,23 @@ pub enum StartError {
     /// The database could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// There are no keys to sign tokens with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The database was opened and could not be filled.
     #[error("the first rooms could not be made")]
     Prepare(#[source] Error),
 }
 
 impl App {
-    /// Opens the database, makes the operator's tenant when it is empty, and starts the tasks. `bound` is the address
-    /// that the server listens on, for the links it hands out and the hosts it answers to.
+    /// Loads the signing keys, opens the database, makes the operator's tenant when it is empty, and starts the tasks.
+    /// `bound` is the address that the server listens on, for the links it hands out and the hosts it answers to.
     ///
     /// # Errors
-    /// [`StartError`] when the database cannot be opened or written.
+    /// [`StartError`] when the database cannot be opened or written, or signing keys cannot be used.
     pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
-        let app = Self::of(Store::open(&config.location()).await?, config, clock, bound);
+        let keys = SigningKeys::load(&config, &clock)?;
+        let app = Self::of(Store::open(&config.location()).await?, keys, config, clock, bound);
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
         app.tasks().spawn_until_stop(app.clone().keep_purging());
@@ -133,10 +139,11 @@ impl App {
     /// # Errors
     /// [`StartError::Open`] when the database cannot be opened.
     pub async fn open_beside(config: Config, clock: Clock, bound: SocketAddr) -> Result<Self, StartError> {
-        Ok(Self::of(Store::open_existing(&config.location()).await?, config, clock, bound))
+        let keys = SigningKeys::unkept(&clock);
+        Ok(Self::of(Store::open_existing(&config.location()).await?, keys, config, clock, bound))
     }
 
-    fn of(store: Store, config: Config, clock: Clock, bound: SocketAddr) -> Self {
+    fn of(store: Store, signing_keys: SigningKeys, config: Config, clock: Clock, bound: SocketAddr) -> Self {
         let site = Site::new(&config, bound);
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
@@ -155,6 +162,7 @@ impl App {
                 sweeper,
                 lobby: Mutex::default(),
                 site,
+                signing_keys,
                 max_sockets,
                 max_connections,
                 appending,
@@ -205,6 +213,11 @@ impl App {
     /// How this server is called from outside.
     pub fn site(&self) -> &Site {
         &self.0.runtime.site
+    }
+
+    /// What tokens are signed with.
+    pub(crate) fn signing_keys(&self) -> &SigningKeys {
+        &self.0.runtime.signing_keys
     }
 
     /// How many sockets, streams and waiters the whole server takes; 0 for any number.

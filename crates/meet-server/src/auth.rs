@@ -18,6 +18,7 @@ use crate::{
     hub::{Address, Connection, CredentialRef, Standing, Subscription},
     limits::LOOK_EVERY,
     secret::{self, KEY_PREFIX, SESSION_PREFIX},
+    tokens::Issued,
 };
 
 /// How long a credential is believed without asking the store again: what another node ended is noticed after this.
@@ -47,6 +48,17 @@ pub enum Who {
     User(User),
 }
 
+/// What a member showed, by which it is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Proof {
+    /// The digest of a key.
+    Key(Digest),
+    /// The digest of a session's token.
+    Session(Digest),
+    /// What a connection token was issued for.
+    Issued(Arc<Issued>),
+}
+
 /// Whoever calls with a valid credential.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -66,30 +78,44 @@ pub struct Member {
     pub session: Option<SessionId>,
     /// When the session ends by itself; `None` for a bare key.
     pub expires_at: Option<Timestamp>,
-    /// The digest of the credential, by which it can be asked for again.
-    digest: Digest,
+    /// By what it can be asked for again.
+    proof: Proof,
     /// How many credentials had ended when this one was found to be valid.
     revision: u64,
 }
 
 impl Member {
     fn of_key(tenant: &Tenant, digest: Digest) -> Self {
+        Self::of_tenant(tenant, Who::Key, Proof::Key(digest))
+    }
+
+    /// The named user of a bare key for which a token was issued: it speaks as itself, with the rights of the key.
+    pub(crate) fn of_named_user(tenant: &Tenant, issued: &Arc<Issued>) -> Self {
+        Self::of_tenant(tenant, Who::User(issued.user.clone()), Proof::Issued(Arc::clone(issued)))
+    }
+
+    fn of_tenant(tenant: &Tenant, who: Who, proof: Proof) -> Self {
         Self {
             tenant: tenant.id,
             operator: tenant.kind == TenantKind::Operator,
             generation: tenant.generation,
             role: Role::Owner,
             rooms: None,
-            who: Who::Key,
+            who,
             session: None,
             expires_at: None,
-            digest,
+            proof,
             revision: 0,
         }
     }
 
     /// The member that a session stands for.
     pub(crate) fn of_session(session: &Session, digest: Digest) -> Self {
+        Self::of_session_by(session, Proof::Session(digest))
+    }
+
+    /// The member that a session stands for, by whichever proof of it.
+    pub(crate) fn of_session_by(session: &Session, proof: Proof) -> Self {
         Self {
             tenant: session.tenant.id,
             operator: session.tenant.kind == TenantKind::Operator,
@@ -99,7 +125,7 @@ impl Member {
             who: Who::User(session.user.clone()),
             session: Some(session.id),
             expires_at: Some(session.expires_at),
-            digest,
+            proof,
             revision: 0,
         }
     }
@@ -158,7 +184,7 @@ pub struct Remembered(Mutex<Tables>);
 struct Tables {
     /// Rises when any credential ends; a look-up that began before is not remembered.
     revision: u64,
-    members: HashMap<[u8; 32], (Member, Duration)>,
+    members: HashMap<Proof, (Member, Duration)>,
     touched: HashMap<TenantId, Duration>,
     /// When the full table of last uses was looked through.
     looked: Option<Duration>,
@@ -170,15 +196,15 @@ impl Remembered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn member(&self, digest: &Digest, now: Duration) -> Result<Member, u64> {
+    fn member(&self, proof: &Proof, now: Duration) -> Result<Member, u64> {
         let tables = self.tables();
-        match tables.members.get(&digest.0) {
+        match tables.members.get(proof) {
             Some((member, until)) if *until > now => Ok(Member { revision: tables.revision, ..member.clone() }),
             _ => Err(tables.revision),
         }
     }
 
-    fn keep(&self, digest: &Digest, member: &Member, now: Duration, revision: u64) {
+    fn keep(&self, member: &Member, now: Duration, revision: u64) {
         let mut tables = self.tables();
         if tables.revision != revision {
             return;
@@ -187,7 +213,7 @@ impl Remembered {
             tables.members.retain(|_, (_, until)| *until > now);
         }
         if tables.members.len() < MAX_REMEMBERED {
-            tables.members.insert(digest.0, (member.clone(), now + BELIEVED));
+            tables.members.insert(member.proof.clone(), (member.clone(), now + BELIEVED));
         }
     }
 
@@ -248,18 +274,9 @@ impl App {
             return Err(Error::InvalidKey);
         }
         let digest = secret::digest(token);
-        let now = self.clock().monotonic();
-        let member = match self.remembered().member(&digest, now) {
-            Ok(member) => member,
-            Err(revision) => {
-                let is_key = token.starts_with(KEY_PREFIX);
-                let found = self.look_up(is_key, digest).await?.ok_or(Error::InvalidKey)?;
-                let member = Member { revision, ..found };
-                self.remembered().keep(&digest, &member, now, revision);
-                member
-            }
-        };
-        if member.session.is_none() && self.remembered().is_touch_due(member.tenant, now) {
+        let is_key = token.starts_with(KEY_PREFIX);
+        let member = self.member_by(if is_key { Proof::Key(digest) } else { Proof::Session(digest) }).await?;
+        if is_key && self.remembered().is_touch_due(member.tenant, self.clock().monotonic()) {
             let (app, tenant) = (self.clone(), member.tenant);
             self.tasks().spawn(async move {
                 if let Err(error) = app.store().touch_key(tenant, app.clock().now()).await {
@@ -270,13 +287,35 @@ impl App {
         Ok(member)
     }
 
-    async fn look_up(&self, is_key: bool, digest: Digest) -> Result<Option<Member>, Error> {
-        if is_key {
-            return Ok(self.store().tenant_by_key(&digest).await?.map(|tenant| Member::of_key(&tenant, digest)));
+    /// The member whom this proves, as it was lately remembered or as the store has it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when there is none, or not any more.
+    pub(crate) async fn member_by(&self, proof: Proof) -> Result<Member, Error> {
+        let now = self.clock().monotonic();
+        match self.remembered().member(&proof, now) {
+            Ok(member) => Ok(member),
+            Err(revision) => {
+                let found = self.look_up(&proof).await?.ok_or(Error::InvalidKey)?;
+                let member = Member { revision, ..found };
+                self.remembered().keep(&member, now, revision);
+                Ok(member)
+            }
         }
-        // A session that ends takes its cookie along, so the clock must not be mistaken about it.
-        let session = self.store().session_by_digest(&digest, self.steady_now()).await?;
-        Ok(session.map(|session| Member::of_session(&session, digest)))
+    }
+
+    async fn look_up(&self, proof: &Proof) -> Result<Option<Member>, Error> {
+        match proof {
+            Proof::Key(digest) => {
+                Ok(self.store().tenant_by_key(digest).await?.map(|tenant| Member::of_key(&tenant, *digest)))
+            }
+            Proof::Session(digest) => {
+                // A session that ends takes its cookie along, so the clock must not be mistaken about it.
+                let session = self.store().session_by_digest(digest, self.steady_now()).await?;
+                Ok(session.map(|session| Member::of_session(&session, *digest)))
+            }
+            Proof::Issued(issued) => self.look_up_issued(issued).await,
+        }
     }
 
     /// Has a connection of this caller listen. Then it asks for the credential again: what ended
@@ -307,7 +346,7 @@ impl App {
         if self.remembered().tables().revision == member.revision {
             return Ok(());
         }
-        let found = self.look_up(member.session.is_none(), member.digest).await?;
+        let found = self.look_up(&member.proof).await?;
         found.map(drop).ok_or(Error::InvalidKey)
     }
 

@@ -54,6 +54,8 @@ pub struct Config {
     pub log: String,
     /// Who may read the metrics.
     pub metrics: Metrics,
+    /// How tokens of the realtime gateway are signed.
+    pub realtime: Realtime,
     /// How much of everything one caller gets.
     pub limits: Limits,
 }
@@ -74,6 +76,19 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// The bearer token that opens `/metrics` on the main listener, and on one of their own beyond this machine.
     pub token: Option<SecretString>,
+}
+
+/// The secrets that sign tokens of the realtime gateway; the server makes and keeps what is not set here.
+#[derive(Debug, Clone, Default)]
+pub struct Realtime {
+    /// Signs connection tokens.
+    pub token_secret: Option<SecretString>,
+    /// Signed them before; its tokens are still taken.
+    pub previous_token_secret: Option<SecretString>,
+    /// Signs subscription tokens.
+    pub subscription_secret: Option<SecretString>,
+    /// Signed them before; its tokens are still taken.
+    pub previous_subscription_secret: Option<SecretString>,
 }
 
 /// Upper bounds; 0 lifts one, and `None` leaves the choice to the machine.
@@ -162,6 +177,7 @@ impl Default for Config {
             insecure_http: false,
             log: "info,refinery_core=warn".to_owned(),
             metrics: Metrics::default(),
+            realtime: Realtime::default(),
             limits: Limits::default(),
         }
     }

@@ -128,6 +128,24 @@ fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a file that only its owner reads, whole or not at all: it is on disk under another name before it takes its
+/// own. The directory is made when it is missing.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    make_private(directory)?;
+    let beside = path.with_extension("new");
+    // What a write that was cut off left there may have any mode.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(directory)?.sync_all()
+}
+
 /// Whether users other than its owner have any right in the directory.
 pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
@@ -189,6 +207,20 @@ mod tests {
         DataDir::open(&used).unwrap();
         assert!(!is_open_to_others(&empty).unwrap());
         assert!(is_open_to_others(&used).unwrap());
+    }
+
+    #[test]
+    fn a_private_file_is_whole_or_not_there_whatever_a_cut_off_write_left() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data/keys.toml");
+        write_private(&path, "first").unwrap();
+        let beside = path.with_extension("new");
+        fs::write(&beside, "to").unwrap();
+        fs::set_permissions(&beside, Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, "second").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!beside.exists() && !is_open_to_others(path.parent().unwrap()).unwrap());
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod serve;
 mod sweep;
 mod tasks;
 mod telemetry;
+pub mod tokens;
 mod web;
 mod welcome;
 

@@ -249,6 +249,39 @@ impl Store {
         .await
     }
 
+    /// The tenant's session with this id, if it is in force.
+    pub async fn session_by_id(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        const SQL: &str = session_query!("s.id = $1 AND s.key_id = $3");
+        self.read((session, now, tenant), |conn, (session, now, tenant)| {
+            async move { conn.one(SQL, &params![session, now, tenant], read_session).await }.boxed()
+        })
+        .await
+    }
+
+    /// The tenant while its generation is this one, if the user is one of its key's own.
+    pub async fn tenant_of_user(
+        &self,
+        tenant: TenantId,
+        generation: u64,
+        user: UserId,
+    ) -> Result<Option<Tenant>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            tenant_columns!(),
+            " FROM api_keys JOIN users u ON u.key_id = api_keys.id AND u.guest = 0 \
+             WHERE api_keys.id = $1 AND api_keys.generation = $2 AND api_keys.deleted_at IS NULL AND u.id = $3"
+        );
+        self.read((tenant, generation, user), |conn, (tenant, generation, user)| {
+            async move { conn.one(SQL, &params![tenant, generation, user], read_tenant).await }.boxed()
+        })
+        .await
+    }
+
     /// Ends a session; `false` when there was none.
     pub async fn end_session(&self, tenant: TenantId, session: SessionId) -> Result<bool, StoreError> {
         const SQL: &str = "DELETE FROM sessions WHERE key_id = $1 AND id = $2";

@@ -65,6 +65,12 @@ pub struct Site {
 }
 
 impl Site {
+    /// Where Centrifugo clients connect by WebSocket.
+    pub fn connection_url(&self) -> String {
+        let (scheme, rest) = self.public_url.split_once("://").unwrap_or(("http", &self.public_url));
+        format!("{}://{rest}/connection/websocket", if scheme == "https" { "wss" } else { "ws" })
+    }
+
     fn new(config: &Config, bound: SocketAddr) -> Self {
         let is_https = config.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookie =

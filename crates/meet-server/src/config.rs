@@ -12,6 +12,7 @@ mod exposure;
 mod settings;
 
 use std::{
+    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -26,6 +27,8 @@ pub use exposure::{Exposed, machine_address};
 
 /// The port that the server listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 3000;
+/// The least bytes of a secret that signs: as many as the digest that it goes into.
+pub const MIN_SECRET: usize = 32;
 
 /// Everything that an operator can set.
 #[derive(Debug, Clone)]
@@ -89,6 +92,23 @@ pub struct Realtime {
     pub subscription_secret: Option<SecretString>,
     /// Signed them before; its tokens are still taken.
     pub previous_subscription_secret: Option<SecretString>,
+}
+
+impl Realtime {
+    /// Two settings that have the same value, if there are any.
+    fn same(&self) -> Option<(&'static str, &'static str)> {
+        let secrets = [
+            ("MEET_AI_REALTIME__TOKEN_SECRET", &self.token_secret),
+            ("MEET_AI_REALTIME__PREVIOUS_TOKEN_SECRET", &self.previous_token_secret),
+            ("MEET_AI_REALTIME__SUBSCRIPTION_SECRET", &self.subscription_secret),
+            ("MEET_AI_REALTIME__PREVIOUS_SUBSCRIPTION_SECRET", &self.previous_subscription_secret),
+        ];
+        let mut seen = HashMap::new();
+        secrets.into_iter().find_map(|(name, secret)| {
+            let other = seen.insert(secret.as_ref()?.expose_secret(), name)?;
+            Some((name, other))
+        })
+    }
 }
 
 /// Upper bounds; 0 lifts one, and `None` leaves the choice to the machine.
@@ -289,6 +309,9 @@ impl Config {
                 "MEET_AI_METRICS__LISTEN",
                 "is reachable from other machines: set MEET_AI_METRICS__TOKEN too, or listen on 127.0.0.1",
             );
+        }
+        if let Some((one, other)) = self.realtime.same() {
+            return invalid(one, &format!("must not be the same as {other}: every key signs for itself"));
         }
         match (self.trusted_proxies.is_empty(), &self.client_ip_header) {
             (true, Some(_)) => invalid(

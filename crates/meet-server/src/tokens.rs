@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) use keys::SigningKeys;
-pub use keys::{KEYS_FILE, KeysError, MIN_SECRET};
+pub use keys::{KEYS_FILE, KeysError};
 
 /// How long a token holds.
 pub const TOKEN_LIFE: Duration = Duration::from_mins(10);

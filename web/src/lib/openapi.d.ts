@@ -215,6 +215,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rooms/{id}/subscribe-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a token to subscribe to a room with.
+         * @description For ten minutes it opens the channel `chat:<room id>` to the user of your connection token; so an API key says the
+         *     same name here as there.
+         */
+        post: operations["get-subscribe-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rooms/{id}/ws": {
         parameters: {
             query?: never;
@@ -319,10 +340,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/realtime/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where realtime clients connect. */
+        get: operations["get-realtime-config"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/realtime/connection-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a token to connect with.
+         * @description For ten minutes it says to the realtime gateway who you are. A session's token is for its user; with an API key
+         *     `X-Meet-Name` says for whom of its users it is, who is made when new. Without a credential it is for nobody, who reads
+         *     public rooms.
+         */
+        post: operations["get-connection-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Where conferences are. */
+        ConferenceConfig: {
+            /** @description How they are spoken to. */
+            kind: components["schemas"]["ConferenceKind"];
+            /** @description Their address. */
+            url: string;
+        };
+        /**
+         * @description How a conference is spoken to.
+         * @enum {string}
+         */
+        ConferenceKind: "rtc" | "meeting";
+        /** @description Where the realtime gateway is. */
+        ConnectionConfig: {
+            /** @description The address of its WebSocket. */
+            url: string;
+        };
         /** @description `POST /api/rooms/{id}/invites`. */
         CreateInvite: {
             /**
@@ -450,6 +527,8 @@ export interface components {
          * @enum {string}
          */
         MessageTag: "message";
+        /** @description `POST /realtime/connection-token`; nothing has to be said. */
+        NewConnectionToken: Record<string, never>;
         /** @description A new invite, shown this once. */
         NewInvite: {
             /** @description When it ends. */
@@ -482,6 +561,19 @@ export interface components {
             status: components["schemas"]["Status"];
             /** @description The user's id. */
             user: components["schemas"]["UserId"];
+        };
+        /** @description `GET /realtime/config`: where realtime clients connect. */
+        RealtimeConfig: {
+            conference?: components["schemas"]["ConferenceConfig"] | null;
+            /** @description The realtime gateway. */
+            connection: components["schemas"]["ConnectionConfig"];
+        };
+        /** @description A token for the realtime gateway. */
+        RealtimeToken: {
+            /** @description When it ends; clients fetch another before. */
+            expiresAt: components["schemas"]["Timestamp"];
+            /** @description The token, as a Centrifugo client takes it. */
+            token: string;
         };
         /**
          * @description What a caller may do in the rooms that it reaches.
@@ -2419,6 +2511,123 @@ export interface operations {
             };
         };
     };
+    "get-subscribe-token": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string | null;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+            };
+            path: {
+                id: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeToken"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A session speaks as itself, or a cookie came along from the page of another server. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     "room-socket": {
         parameters: {
             query?: {
@@ -2999,6 +3208,190 @@ export interface operations {
             };
             /** @description It stops, or its database does not answer, or it can store no messages. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "get-realtime-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The addresses. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeConfig"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "get-connection-token": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string | null;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewConnectionToken"] | null;
+            };
+        };
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeToken"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A session speaks as itself, or a cookie came along from the page of another server. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The name is new, and the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,10 +9,10 @@ use std::{
 };
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use toml_edit::{Document, Item, Value};
 
-use super::{Config, ConfigError, Origin, Overrides, PublicUrl, Signup};
+use super::{Config, ConfigError, MIN_SECRET, Origin, Overrides, PublicUrl, Signup};
 
 /// What the names of all environment variables start with.
 pub(super) const PREFIX: &str = "MEET_AI_";
@@ -141,9 +141,25 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
                 return Err("must be the name of a header, for example X-Forwarded-For".to_owned());
             }
         }
+        "realtime.token_secret" => check_length(config.realtime.token_secret.as_ref())?,
+        "realtime.previous_token_secret" => check_length(config.realtime.previous_token_secret.as_ref())?,
+        "realtime.subscription_secret" => check_length(config.realtime.subscription_secret.as_ref())?,
+        "realtime.previous_subscription_secret" => {
+            check_length(config.realtime.previous_subscription_secret.as_ref())?;
+        }
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a secret that signs is long enough not to be guessed.
+fn check_length(secret: Option<&SecretString>) -> Result<(), String> {
+    match secret {
+        Some(secret) if secret.expose_secret().len() < MIN_SECRET => {
+            Err(format!("must have at least {MIN_SECRET} bytes; `openssl rand -base64 32` makes a good one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Applies a file's text.

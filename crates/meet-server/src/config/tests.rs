@@ -289,3 +289,30 @@ fn metrics_beyond_this_machine_need_a_token() {
         assert!(load(None, &env, Overrides::default()).is_ok(), "{env:?}");
     }
 }
+
+#[test]
+fn secrets_that_sign_are_long_and_each_another() {
+    const NAMES: [&str; 4] = [
+        "MEET_AI_REALTIME__TOKEN_SECRET",
+        "MEET_AI_REALTIME__PREVIOUS_TOKEN_SECRET",
+        "MEET_AI_REALTIME__SUBSCRIPTION_SECRET",
+        "MEET_AI_REALTIME__PREVIOUS_SUBSCRIPTION_SECRET",
+    ];
+    let secrets = ["a", "b", "c", "d"].map(|letter| letter.repeat(32));
+    let all: Vec<_> = NAMES.into_iter().zip(secrets.iter().map(String::as_str)).collect();
+    let config = load(None, &all, Overrides::default()).unwrap();
+    for text in [config.masked(), format!("{config:?}")] {
+        assert!(secrets.iter().all(|secret| !text.contains(secret.as_str())), "{text}");
+    }
+    assert!(config.masked().contains("[realtime]\ntoken_secret = \"***\""), "{}", config.masked());
+    for name in NAMES {
+        let sentence = problem(None, &[(name, &"x".repeat(31))]);
+        assert!(sentence.starts_with(&format!("{name} must have at least 32 bytes")), "{sentence}");
+        for other in NAMES.into_iter().filter(|other| *other != name) {
+            let sentence = problem(None, &[(name, &secrets[0]), (other, &secrets[0])]);
+            assert!(sentence.contains(name) && sentence.contains(other) && !sentence.contains("aaa"), "{sentence}");
+        }
+    }
+    let sentence = problem(Some("[realtime]\ntoken_secret = \"short\""), &[]);
+    assert!(sentence.starts_with("realtime.token_secret (in ") && !sentence.contains("short"), "{sentence}");
+}

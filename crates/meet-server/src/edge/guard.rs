@@ -20,6 +20,15 @@ use super::answer::error_answer;
 const EXPOSED: [&str; 7] =
     ["link", "x-head-seq", "x-epoch", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
 
+/// What scripts of listed origins may send besides a body.
+const TAKEN: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("x-meet-kind"),
+    HeaderName::from_static("x-meet-name"),
+];
+
 /// Refuses requests that name a server that this is not; probes are taken under any name.
 pub(crate) async fn check_host(State(app): State<App>, request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
@@ -91,7 +100,7 @@ pub(crate) fn cross_origin(app: &App) -> CorsLayer {
             origin.to_str().is_ok_and(|origin| app.config().origin_listed(origin))
         }))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .allow_headers(TAKEN)
         .expose_headers(EXPOSED.map(HeaderName::from_static))
         .max_age(Duration::from_mins(10))
 }

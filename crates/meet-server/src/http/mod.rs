@@ -4,6 +4,7 @@ mod keys;
 mod messages;
 mod operations;
 mod page;
+mod realtime;
 mod rooms;
 mod session;
 
@@ -27,6 +28,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(session::sign_in, session::get_session, session::sign_out))
         .routes(routes!(session::create_invite, session::list_invites))
         .routes(routes!(session::revoke_invite))
+        .routes(routes!(realtime::get_connection_token))
+        .routes(routes!(realtime::get_subscribe_token))
+        .routes(routes!(realtime::get_realtime_config))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))

@@ -16,7 +16,7 @@ use toml_edit::DocumentMut;
 
 use crate::{
     clock::Clock,
-    config::{Config, Realtime},
+    config::{Config, MIN_SECRET, Realtime},
     data_dir,
 };
 
@@ -24,8 +24,6 @@ use super::TokenError;
 
 /// The file in the data directory.
 pub const KEYS_FILE: &str = "signing-keys.toml";
-/// The least bytes of a secret: as many as the digest that it goes into.
-pub const MIN_SECRET: usize = 32;
 /// The longest token that is looked at; ours have a few hundred bytes.
 const MAX_TOKEN: usize = 4096;
 

@@ -13,6 +13,8 @@ crate::on_both!(
     concurrent_first_messages_of_a_name_make_one_user,
     a_guest_may_not_take_a_name_and_nobody_takes_a_guests,
     a_session_lasts_until_it_ends_or_is_ended,
+    a_session_is_found_by_its_id_as_by_its_digest,
+    a_user_of_a_key_is_one_until_the_key_is_rotated,
     three_uses_admit_three_of_a_hundred_racers,
     an_owner_link_opens_all_rooms_once,
     an_invite_dies_with_its_time_its_room_or_its_owner,
@@ -96,6 +98,42 @@ async fn a_session_lasts_until_it_ends_or_is_ended(world: Arc<World>) {
         let found = world.store.session_by_digest(&held.digest, NOW).await.unwrap().unwrap();
         assert_eq!(found.rooms, Some(rooms));
     }
+}
+
+async fn a_session_is_found_by_its_id_as_by_its_digest(world: Arc<World>) {
+    let (owner, other) = (world.owner().await, world.owner().await);
+    let new = world.session(owner.tenant, owner.user.id, world.digest());
+    assert!(world.store.create_session(new.clone()).await.unwrap());
+    let by_id = async |tenant, at| world.store.session_by_id(tenant, new.id, at).await.unwrap();
+    assert_eq!(by_id(owner.tenant, NOW).await, world.store.session_by_digest(&new.digest, NOW).await.unwrap());
+    assert!(by_id(owner.tenant, NOW).await.is_some());
+    assert_eq!(by_id(other.tenant, NOW).await, None);
+    assert_eq!(by_id(owner.tenant, NOW.plus(HOUR)).await, None);
+    let rotated = world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_new".into(), NOW).await.unwrap();
+    assert!(rotated.is_some());
+    assert_eq!(by_id(owner.tenant, NOW).await, None);
+}
+
+async fn a_user_of_a_key_is_one_until_the_key_is_rotated(world: Arc<World>) {
+    let (owner, other) = (world.owner().await, world.owner().await);
+    let room = world.room(owner.tenant).await;
+    let invite = world.invite(Some(room), None);
+    assert!(world.store.create_invite(owner.tenant, invite.clone()).await.unwrap());
+    let guest = session(world.store.redeem_invite(&invite.digest, NOW, world.redeem("Gus")).await.unwrap());
+    let tenant_of =
+        async |tenant, generation, user| world.store.tenant_of_user(tenant, generation, user).await.unwrap();
+    let tenant = world.store.tenant(owner.tenant).await.unwrap();
+    assert!(tenant.is_some());
+    assert_eq!(tenant_of(owner.tenant, 0, owner.user.id).await, tenant);
+    assert_eq!(tenant_of(owner.tenant, 1, owner.user.id).await, None);
+    assert_eq!(tenant_of(owner.tenant, 0, guest.user.id).await, None);
+    assert_eq!(tenant_of(owner.tenant, 0, other.user.id).await, None);
+    assert_eq!(tenant_of(other.tenant, 0, owner.user.id).await, None);
+    world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_new".into(), NOW).await.unwrap();
+    assert_eq!(tenant_of(owner.tenant, 0, owner.user.id).await, None);
+    assert!(tenant_of(owner.tenant, 1, owner.user.id).await.is_some());
+    assert!(world.store.delete_tenant(owner.tenant, 1, NOW).await.unwrap());
+    assert_eq!(tenant_of(owner.tenant, 1, owner.user.id).await, None);
 }
 
 async fn three_uses_admit_three_of_a_hundred_racers(world: Arc<World>) {

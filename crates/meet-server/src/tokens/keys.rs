@@ -245,3 +245,6 @@ fn random(clock: &Clock) -> SecretString {
     clock.fill(&mut random);
     URL_SAFE_NO_PAD.encode(random).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,3 +32,4 @@ mod sockets;
 mod story;
 mod streams;
 mod tenants;
+mod tokens;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Kind, MessageId, Room, RoomId, Status, UserId};
+use crate::{ChosenStatus, ErrorCode, Kind, MessageId, Room, RoomId, Status, UserId};
 
 /// What happened to somebody's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,17 @@ pub enum LobbyEvent {
     RoomDeleted {
         /// Which one.
         id: RoomId,
+    },
+}
+
+/// What a user's own connections are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum UserEvent {
+    /// It chose to be seen as something else.
+    Status {
+        /// As what.
+        status: ChosenStatus,
     },
 }
 

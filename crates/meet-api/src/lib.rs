@@ -16,7 +16,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use frame::{ClientFrame, PresenceChange, ServerFrame};
 pub use id::{InviteId, MessageId, RoomId, SessionId, TenantId, UserId};
 pub use model::{
-    ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember, Role, Room, RoomPresence, Status, User,
-    Visibility,
+    ChosenStatus, ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember, Role, Room, RoomPresence,
+    SeenStatus, Status, User, UserStatus, Visibility,
 };
 pub use time::Timestamp;

@@ -77,6 +77,32 @@ words! {
         Busy = "busy",
     }
 
+    /// As what a user chose to be seen.
+    ChosenStatus {
+        /// Here.
+        Online = "online",
+        /// Not looking.
+        Away = "away",
+        /// Not to be disturbed.
+        Busy = "busy",
+        /// As if it were not here.
+        Invisible = "invisible",
+    }
+
+    /// As what a user is seen.
+    SeenStatus {
+        /// Here.
+        Online = "online",
+        /// Not looking.
+        Away = "away",
+        /// Not to be disturbed.
+        Busy = "busy",
+        /// Not here, as far as the caller may know.
+        Offline = "offline",
+        /// Not here for anybody else: only the user itself sees this.
+        Invisible = "invisible",
+    }
+
     /// How a conference is spoken to.
     ConferenceKind {
         /// By WebRTC.
@@ -89,6 +115,30 @@ words! {
     MessageTag {
         /// Always this.
         Message = "message",
+    }
+}
+
+impl ChosenStatus {
+    /// What others see of it while the user is here; `None` for nothing at all.
+    pub const fn shown(self) -> Option<Status> {
+        match self {
+            Self::Online => Some(Status::Online),
+            Self::Away => Some(Status::Away),
+            Self::Busy => Some(Status::Busy),
+            Self::Invisible => None,
+        }
+    }
+}
+
+impl SeenStatus {
+    /// What is seen of somebody who shows this; `None` for nothing at all.
+    pub const fn of(shown: Option<Status>) -> Self {
+        match shown {
+            Some(Status::Online) => Self::Online,
+            Some(Status::Away) => Self::Away,
+            Some(Status::Busy) => Self::Busy,
+            None => Self::Offline,
+        }
     }
 }
 
@@ -184,6 +234,16 @@ pub struct RoomPresence {
     pub members: Vec<PresenceMember>,
     /// How many connections read along without one.
     pub watching: u64,
+}
+
+/// As what a user is seen now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UserStatus {
+    /// The user's id.
+    pub user: UserId,
+    /// As what the caller sees it.
+    pub status: SeenStatus,
 }
 
 /// An invite to a room.

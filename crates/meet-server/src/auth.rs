@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use meet_api::{Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId};
+use meet_api::{ChosenStatus, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId};
 use meet_store::{Digest, Session, Tenant, TenantKind};
 
 use crate::{
     app::App,
     error::Error,
-    hub::{Address, Connection, CredentialRef, Standing, Subscription},
+    hub::{Address, Connection, CredentialRef, Person, Standing, Subscription},
     limits::LOOK_EVERY,
     secret::{self, KEY_PREFIX, SESSION_PREFIX},
     tokens::Issued,
@@ -329,7 +329,19 @@ impl App {
         connection: &Connection,
         (address, standing, foreign): (Address, Standing, bool),
     ) -> Result<Subscription, Error> {
-        let subscription = connection.subscribe(address, standing, foreign, self.clock().now());
+        let person = |member: &Member| member.user().map(|user| Person { tenant: member.tenant, user: user.id });
+        let standing = match (standing, member.and_then(person)) {
+            (Standing::Watching, Some(person)) => Standing::WatchingAs(person),
+            (standing, _) => standing,
+        };
+        let subscription = match standing.person(address.tenant) {
+            None => connection.subscribe(address, (standing, ChosenStatus::Online), foreign, self.clock().now()),
+            Some(person) => {
+                let _turn = self.hub().turn_of(person).await;
+                let chosen = self.chosen_status(person).await?;
+                connection.subscribe(address, (standing, chosen), foreign, self.clock().now())
+            }
+        };
         if self.tasks().is_stopping() {
             return Err(Error::Unavailable("the server is stopping"));
         }

@@ -30,6 +30,7 @@ mod line;
 pub mod mention;
 pub mod messages;
 pub mod people;
+pub mod presence;
 pub mod rooms;
 mod router;
 mod secret;

@@ -31,7 +31,7 @@ const TABLES: [(&str, &[&str]); 5] = [
         "api_keys",
         &["id", "kind", "key_hash", "prefix", "generation", "created_at", "last_used", "deleted_at", "stored_bytes"],
     ),
-    ("users", &["id", "key_id", "name", "folded", "kind", "guest", "created_at"]),
+    ("users", &["id", "key_id", "name", "folded", "kind", "guest", "created_at", "status"]),
     ("counters", &["key_id", "name", "started_at", "count"]),
     (
         "rooms",

@@ -4,7 +4,9 @@
 //! that it came by, and lives as long as its sessions.
 
 use futures_util::FutureExt;
-use meet_api::{InviteId, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId, text::UserName};
+use meet_api::{
+    ChosenStatus, InviteId, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId, text::UserName,
+};
 
 use crate::{
     Digest, Store, StoreError, Tenant,
@@ -232,6 +234,25 @@ impl Store {
         const SQL: &str = "SELECT id, name, kind, guest FROM users WHERE key_id = $1 ORDER BY id LIMIT $2";
         self.read((tenant, limit), |conn, (tenant, limit)| {
             async move { conn.rows(SQL, &params![tenant, limit], read_stored_user).await }.boxed()
+        })
+        .await
+    }
+
+    /// As what a user of the tenant chose to be seen; `None` when there is no such user.
+    pub async fn status(&self, tenant: TenantId, user: UserId) -> Result<Option<ChosenStatus>, StoreError> {
+        const SQL: &str = "SELECT status FROM users WHERE key_id = $1 AND id = $2";
+        self.read((tenant, user), |conn, (tenant, user)| {
+            async move { conn.one(SQL, &params![tenant, user], |row| row.word(0, ChosenStatus::from_word)).await }
+                .boxed()
+        })
+        .await
+    }
+
+    /// Keeps as what a user of the tenant chose to be seen; `false` when there is no such user.
+    pub async fn set_status(&self, tenant: TenantId, user: UserId, status: ChosenStatus) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE users SET status = $3 WHERE key_id = $1 AND id = $2";
+        self.write((tenant, user, status), |conn, (tenant, user, status)| {
+            async move { Ok(conn.execute(SQL, &params![tenant, user, status]).await? == 1) }.boxed()
         })
         .await
     }

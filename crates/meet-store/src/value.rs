@@ -6,7 +6,9 @@
 use std::{error::Error, str::FromStr};
 
 use bytes::BytesMut;
-use meet_api::{InviteId, Kind, Media, MessageId, Role, RoomId, SessionId, TenantId, Timestamp, UserId, Visibility};
+use meet_api::{
+    ChosenStatus, InviteId, Kind, Media, MessageId, Role, RoomId, SessionId, TenantId, Timestamp, UserId, Visibility,
+};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
@@ -101,6 +103,7 @@ copied! {
     InviteId: id => Param::Id(id.uuid()),
     Kind: word => Param::Text(word.as_str()),
     Role: word => Param::Text(word.as_str()),
+    ChosenStatus: word => Param::Text(word.as_str()),
     Visibility: word => Param::Text(word.as_str()),
     Media: word => Param::Text(word.as_str()),
     TenantKind: word => Param::Text(word.as_str()),

@@ -242,7 +242,7 @@ impl Session {
                 }
             },
             Body::Ended(reason) => Err(End::Close(*reason)),
-            Body::Presence(_) | Body::Lobby(_) => {
+            Body::Presence(_) | Body::Lobby(_) | Body::Status => {
                 let is_told = !matches!(&publication.body, Body::Presence(event) if !event.is_of_user);
                 if self.has_events && is_told {
                     self.batch.push(publication.encoded(self.reader.encoding));

@@ -5,9 +5,11 @@
 
 mod channel;
 mod outbox;
+pub mod people;
 pub mod presence;
 mod publication;
 mod push;
+mod topic;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,17 +20,19 @@ use std::{
     },
 };
 
-use meet_api::{PresenceMember, RoomId, RoomPresence, SessionId, TenantId, Timestamp, User};
+use meet_api::{ChosenStatus, PresenceMember, RoomId, RoomPresence, SessionId, Status, TenantId, Timestamp, User};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use channel::{Address, Channel, Named};
 pub use outbox::{CloseReason, Drained, Keep, Outbox};
+pub use people::Person;
 pub use publication::{Body, Encoding, Publication};
 pub(crate) use publication::{json, sse_event};
 pub(crate) use push::{client_info, message_publication};
 
-use presence::Roster;
+use people::Part;
+use topic::{Subscriber, Topic};
 
 /// Enough locks that two busy rooms rarely wait for one another.
 const SHARDS: usize = 64;
@@ -40,8 +44,21 @@ pub enum Standing {
     Present(User),
     /// Counted, never named.
     Watching,
+    /// Counted, never named, and not even counted while the person behind it is invisible.
+    WatchingAs(Person),
     /// Neither named nor counted: a long poll, a lobby stream.
     Unseen,
+}
+
+impl Standing {
+    /// Who stands there, in a channel of this tenant, if anybody is known to.
+    pub(crate) fn person(&self, tenant: TenantId) -> Option<Person> {
+        match self {
+            Self::Present(user) => Some(Person { tenant, user: user.id }),
+            Self::WatchingAs(person) => Some(*person),
+            Self::Watching | Self::Unseen => None,
+        }
+    }
 }
 
 /// What a connection came in with, so that it ends when that does.
@@ -62,6 +79,8 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     hasher: RandomState,
     shards: Box<[Shard]>,
+    people: Box<[Mutex<Part>]>,
+    turns: Box<[tokio::sync::Mutex<()>]>,
     connections: Mutex<HashMap<u64, Registered>>,
     next: AtomicU64,
     changed: Mutex<HashSet<(TenantId, RoomId)>>,
@@ -74,19 +93,6 @@ type Shard = Mutex<HashMap<Address, Arc<Mutex<Topic>>>>;
 /// A connection's credential and queue.
 type Registered = (Option<CredentialRef>, Arc<Outbox>);
 
-#[derive(Default)]
-struct Topic {
-    subscribers: HashMap<u64, Subscriber>,
-    roster: Roster,
-}
-
-struct Subscriber {
-    outbox: Arc<Outbox>,
-    foreign: bool,
-    standing: Standing,
-    scope: Scope,
-}
-
 /// What a connection listens to, and so what ends when a channel does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -94,15 +100,6 @@ pub enum Scope {
     One,
     /// Any number of them: the connection is told, and goes on.
     Many,
-}
-
-impl Subscriber {
-    fn end(&self, address: Address, reason: CloseReason) {
-        match self.scope {
-            Scope::One => self.outbox.close(reason),
-            Scope::Many => self.outbox.push(&[Arc::new(Publication::ended(address, reason))]),
-        }
-    }
 }
 
 /// A poisoned lock only says that another task panicked; the maps stay whole.
@@ -115,6 +112,8 @@ impl Default for Hub {
         Self(Arc::new(Inner {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            people: (0..people::PARTS).map(|_| Mutex::default()).collect(),
+            turns: (0..people::PARTS).map(|_| tokio::sync::Mutex::default()).collect(),
             connections: Mutex::default(),
             next: AtomicU64::new(1),
             changed: Mutex::default(),
@@ -255,35 +254,41 @@ impl Hub {
     }
 
     fn shard(&self, address: Address) -> &Shard {
-        let hash = self.0.hasher.hash_one(address);
-        &self.0.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+        &self.0.shards[self.place_of(address, SHARDS)]
+    }
+
+    /// Which of several locks a key is behind.
+    fn place_of(&self, key: impl std::hash::Hash, places: usize) -> usize {
+        usize::try_from(self.0.hasher.hash_one(key) % places as u64).unwrap_or(0)
     }
 
     fn topic(&self, address: Address) -> Option<Arc<Mutex<Topic>>> {
         lock(self.shard(address)).get(&address).map(Arc::clone)
     }
 
-    fn leave(&self, address: Address, connection: u64) {
+    fn add(&self, address: Address, subscriber: (u64, Subscriber), status: Option<Status>, now: Timestamp) {
+        let mut shard = lock(self.shard(address));
+        let topic = Arc::clone(shard.entry(address).or_default());
+        let mut topic = lock(&topic);
+        drop(shard);
+        let has_changed = topic.add(address, subscriber, status, now);
+        drop(topic);
+        if has_changed {
+            self.mark_changed(address);
+        }
+    }
+
+    fn remove(&self, address: Address, connection: u64, is_seen: bool) {
         let mut shard = lock(self.shard(address));
         let Some(topic) = shard.get(&address).map(Arc::clone) else { return };
         let mut topic = lock(&topic);
-        if let Some(subscriber) = topic.subscribers.remove(&connection)
-            && let Some(event) = topic.roster.leave(connection, &subscriber.standing)
-        {
-            topic.publish(&[Arc::new(Publication::presence(address, event))]);
-        }
+        let has_changed = topic.remove(address, connection, is_seen);
         if topic.subscribers.is_empty() {
             shard.remove(&address);
         }
         drop((topic, shard));
-        self.mark_changed(address);
-    }
-}
-
-impl Topic {
-    fn publish(&self, publications: &[Arc<Publication>]) {
-        for subscriber in self.subscribers.values() {
-            subscriber.outbox.push(publications);
+        if has_changed {
+            self.mark_changed(address);
         }
     }
 }
@@ -303,22 +308,36 @@ impl Connection {
         &self.outbox
     }
 
-    /// Listens to a channel until the returned value is dropped. What is published from here on is queued, so a
-    /// history read that starts afterwards leaves no gap. `foreign` marks those who are there because it is public.
-    pub fn subscribe(&self, address: Address, standing: Standing, foreign: bool, now: Timestamp) -> Subscription {
-        let mut shard = lock(self.hub.shard(address));
-        let topic = Arc::clone(shard.entry(address).or_default());
-        let mut topic = lock(&topic);
-        drop(shard);
-        let joined = topic.roster.join((self.id, self.client), &standing, now);
-        let outbox = Arc::clone(&self.outbox);
-        topic.subscribers.insert(self.id, Subscriber { outbox, foreign, standing, scope: self.scope });
-        if let Some(event) = joined {
-            topic.publish(&[Arc::new(Publication::presence(address, event))]);
+    /// Says what the connection came in with, once that is known.
+    pub fn identify(&self, credential: CredentialRef) {
+        if let Some((known, _)) = lock(&self.hub.0.connections).get_mut(&self.id) {
+            *known = Some(credential);
         }
-        drop(topic);
-        self.hub.mark_changed(address);
-        Subscription { hub: self.hub.clone(), address, connection: self.id }
+    }
+
+    /// Listens to a channel until the returned value is dropped. What is published from here on is queued, so a
+    /// history read that starts afterwards leaves no gap. `foreign` marks those who are there because it is public;
+    /// `chosen` is as what the person of the standing chose to be seen, and counts unless the hub knows it already.
+    pub fn subscribe(
+        &self,
+        address: Address,
+        (standing, chosen): (Standing, ChosenStatus),
+        foreign: bool,
+        now: Timestamp,
+    ) -> Subscription {
+        let person = standing.person(address.tenant);
+        let is_named = matches!(standing, Standing::Present(_));
+        let outbox = Arc::clone(&self.outbox);
+        let subscriber = Subscriber { outbox, client: self.client, foreign, standing, scope: self.scope };
+        let subscriber = (self.id, subscriber);
+        match person {
+            None => self.hub.add(address, subscriber, Some(Status::Online), now),
+            Some(person) => self.hub.happens_to(person, |part| {
+                let status = part.come(person, chosen, self.id, (address, is_named));
+                self.hub.add(address, subscriber, status, now);
+            }),
+        }
+        Subscription { hub: self.hub.clone(), address, connection: self.id, person }
     }
 }
 
@@ -333,11 +352,19 @@ pub struct Subscription {
     hub: Hub,
     address: Address,
     connection: u64,
+    person: Option<Person>,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.leave(self.address, self.connection);
+        let (address, connection) = (self.address, self.connection);
+        match self.person {
+            None => self.hub.remove(address, connection, true),
+            Some(person) => self.hub.happens_to(person, |part| {
+                let is_seen = part.go(person, connection, address);
+                self.hub.remove(address, connection, is_seen);
+            }),
+        }
     }
 }
 
@@ -375,10 +402,10 @@ mod tests {
     fn a_user_joins_with_its_first_connection_and_leaves_with_its_last() {
         let (hub, now) = (Hub::default(), Timestamp::from_millis(5));
         let watcher = connect(&hub, None);
-        let _watching = watcher.subscribe(address(), Standing::Watching, false, now);
+        let _watching = watcher.subscribe(address(), (Standing::Watching, ChosenStatus::Online), false, now);
         let (phone, laptop) = (connect(&hub, None), connect(&hub, None));
-        let on_phone = phone.subscribe(address(), Standing::Present(user(7)), false, now);
-        let on_laptop = laptop.subscribe(address(), Standing::Present(user(7)), false, now);
+        let on_phone = phone.subscribe(address(), (Standing::Present(user(7)), ChosenStatus::Online), false, now);
+        let on_laptop = laptop.subscribe(address(), (Standing::Present(user(7)), ChosenStatus::Online), false, now);
         assert_eq!(changes(watcher.outbox()), [(PresenceChange::Join, "user 7".to_owned())]);
         assert_eq!((hub.online(address()), hub.presence(address()).watching), (1, 1));
         drop(on_phone);
@@ -406,7 +433,12 @@ mod tests {
     fn the_last_to_leave_takes_the_channel_with_it() {
         let hub = Hub::default();
         let connection = connect(&hub, None);
-        drop(connection.subscribe(address(), Standing::Unseen, false, Timestamp::from_millis(0)));
+        drop(connection.subscribe(
+            address(),
+            (Standing::Unseen, ChosenStatus::Online),
+            false,
+            Timestamp::from_millis(0),
+        ));
         assert!(!hub.has_subscribers(address()));
         drop(connection);
         assert_eq!(hub.connections(), 0);

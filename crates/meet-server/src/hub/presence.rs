@@ -1,4 +1,4 @@
-//! Who is in one channel: users with their connections, and watchers as a number.
+//! Who is seen in one channel: users with their connections, and watchers as a number.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ pub struct PresenceEvent {
     pub is_of_user: bool,
 }
 
-/// The people of one channel.
+/// The people of one channel, as far as they are seen: whoever is invisible is not in here.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     present: HashMap<UserId, Present>,
@@ -35,47 +35,39 @@ struct Present {
     member: PresenceMember,
     /// The public id of each connection.
     connections: BTreeMap<u64, Uuid>,
-    visible: bool,
 }
 
 impl Roster {
-    /// Counts a connection in; an event when others see it come.
+    /// Counts a connection in; an event when somebody came by it.
     pub(super) fn join(
         &mut self,
         (connection, client): (u64, Uuid),
         standing: &Standing,
+        status: Status,
         now: Timestamp,
     ) -> Option<PresenceEvent> {
         let user = match standing {
             Standing::Present(user) => user,
-            Standing::Watching => {
+            Standing::Watching | Standing::WatchingAs(_) => {
                 self.watching += 1;
                 return None;
             }
             Standing::Unseen => return None,
         };
         let present = self.present.entry(user.id).or_insert_with(|| Present {
-            member: PresenceMember {
-                user: user.id,
-                name: user.name.clone(),
-                kind: user.kind,
-                status: Status::Online,
-                since: now,
-            },
+            member: PresenceMember { user: user.id, name: user.name.clone(), kind: user.kind, status, since: now },
             connections: BTreeMap::new(),
-            visible: true,
         });
         present.connections.insert(connection, client);
         let is_of_user = present.connections.len() == 1;
-        let event = PresenceEvent { change: PresenceChange::Join, member: present.member.clone(), client, is_of_user };
-        self.told(event)
+        Some(PresenceEvent { change: PresenceChange::Join, member: present.member.clone(), client, is_of_user })
     }
 
-    /// Counts a connection out; an event when others see it go.
+    /// Counts a connection out; an event when somebody went by it.
     pub(super) fn leave(&mut self, connection: u64, standing: &Standing) -> Option<PresenceEvent> {
         let user = match standing {
             Standing::Present(user) => user,
-            Standing::Watching => {
+            Standing::Watching | Standing::WatchingAs(_) => {
                 self.watching = self.watching.saturating_sub(1);
                 return None;
             }
@@ -83,40 +75,51 @@ impl Roster {
         };
         let present = self.present.get_mut(&user.id)?;
         let client = present.connections.remove(&connection)?;
-        let (member, visible) = (present.member.clone(), present.visible);
+        let member = present.member.clone();
         let is_of_user = present.connections.is_empty();
         if is_of_user {
             self.present.remove(&user.id);
         }
-        let event = PresenceEvent { change: PresenceChange::Leave, member, client, is_of_user };
-        if visible { self.told(event) } else { None }
+        Some(PresenceEvent { change: PresenceChange::Leave, member, client, is_of_user })
     }
 
-    fn told(&self, event: PresenceEvent) -> Option<PresenceEvent> {
-        (self.present.len() <= MAX_ANNOUNCED).then_some(event)
+    /// Shows somebody as something else; an event when it is here and that is new.
+    pub(super) fn change_status(&mut self, user: UserId, status: Status) -> Option<PresenceEvent> {
+        let present = self.present.get_mut(&user).filter(|present| present.member.status != status)?;
+        present.member.status = status;
+        let client = present.connections.values().next().copied()?;
+        let member = present.member.clone();
+        Some(PresenceEvent { change: PresenceChange::Status, member, client, is_of_user: true })
     }
 
-    /// Everyone visible, by arrival, and the number of watchers.
+    /// Whether there are few enough that events are told.
+    pub(super) fn is_announced(&self) -> bool {
+        self.present.len() <= MAX_ANNOUNCED
+    }
+
+    /// Everyone, by arrival, and the number of watchers.
     pub(super) fn snapshot(&self) -> RoomPresence {
-        let mut members: Vec<_> = self.visible().map(|present| present.member.clone()).collect();
+        let mut members: Vec<_> = self.present.values().map(|present| present.member.clone()).collect();
         members.sort_by_key(|member| (member.since, member.user));
         RoomPresence { members, watching: self.watching }
     }
 
-    /// Every visible connection with who it is.
+    /// Every connection with who it is.
     pub(super) fn connections(&self) -> Vec<(Uuid, PresenceMember)> {
         let clients = |present: &Present| present.connections.values().copied().collect::<Vec<_>>();
-        self.visible()
+        self.present
+            .values()
             .flat_map(|present| clients(present).into_iter().map(|client| (client, present.member.clone())))
             .collect()
     }
 
-    /// How many are visible.
+    /// How many are here.
     pub(super) fn online(&self) -> u64 {
-        self.visible().count() as u64
+        self.present.len() as u64
     }
 
-    fn visible(&self) -> impl Iterator<Item = &Present> {
-        self.present.values().filter(|present| present.visible)
+    /// Whether a user is here.
+    pub(super) fn has(&self, user: UserId) -> bool {
+        self.present.contains_key(&user)
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use meet_api::{Message, ServerFrame, frame::LobbyEvent};
+use meet_api::{
+    Message, ServerFrame, UserStatus,
+    frame::{LobbyEvent, UserEvent},
+};
 use meet_centrifuge::Protocol;
 
 use super::{Address, CloseReason, presence::PresenceEvent, push};
@@ -36,6 +39,8 @@ pub enum Body {
     Presence(PresenceEvent),
     /// A room of the tenant came, changed or went.
     Lobby(LobbyEvent),
+    /// As what a user is seen, or for the user itself what it chose.
+    Status,
     /// The channel is over, for one who listens to others too.
     Ended(CloseReason),
 }
@@ -73,11 +78,21 @@ impl Publication {
         Self::new(address, Body::Lobby(event), frame)
     }
 
+    /// As what a user is seen from now on.
+    pub fn status(address: Address, status: &UserStatus) -> Self {
+        Self::new(address, Body::Status, json(status))
+    }
+
+    /// What a user chose to be seen as, for its own other connections.
+    pub fn own_status(address: Address, event: &UserEvent) -> Self {
+        Self::new(address, Body::Status, json(event))
+    }
+
     /// The offset by which the receiver orders it: a message's `seq`; `None` for what is not history.
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_) | Body::Lobby(_) | Body::Ended(_) => None,
+            Body::Presence(_) | Body::Lobby(_) | Body::Status | Body::Ended(_) => None,
         }
     }
 
@@ -107,6 +122,7 @@ impl Publication {
             Body::Lobby(LobbyEvent::RoomCreated(_)) => "room_created",
             Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
             Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
+            Body::Status => "status",
             Body::Ended(_) => "ended",
         };
         sse_event(self.offset(), event, &self.frame)

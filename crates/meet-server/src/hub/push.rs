@@ -33,6 +33,7 @@ fn push(publication: &Publication) -> Option<Push> {
             PresenceChange::Status => Published { data, ..Published::default() },
         },
         Body::Lobby(event) => Published { data: json(event), ..Published::default() },
+        Body::Status => Published { data, ..Published::default() },
         Body::Ended(_) => return None,
     };
     Some(Push { r#pub: Some(published), ..Push::default() })

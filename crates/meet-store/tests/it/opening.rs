@@ -89,7 +89,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     conn.close().unwrap();
     let before = fs::read(&file).unwrap();
     let opened = Store::open(&location).await;
-    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 1 })), "{opened:?}");
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 2 })), "{opened:?}");
     assert!(fs::read(&file).unwrap() == before);
 }
 
@@ -106,7 +106,7 @@ async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree(
     }
     run(&url, "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')").await;
     let opened = Store::open(&location).await;
-    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 1 })), "{opened:?}");
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 2 })), "{opened:?}");
     server.drop(&name).await;
 }
 
@@ -139,7 +139,7 @@ async fn looking_at_a_file_leaves_nothing_behind() {
     drop(conn);
     let before = contents(&data);
     for looked in [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)] {
-        assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 1 })), "{looked:?}");
+        assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 2 })), "{looked:?}");
     }
     assert!(contents(&data)[OsStr::new("meet-ai.db")] == before[OsStr::new("meet-ai.db")]);
 }
@@ -176,7 +176,7 @@ async fn looking_and_backing_up_change_nothing_in_postgres() {
         for looked in looked.into_iter().chain([backed_up.map(drop)]) {
             let expected = match &looked {
                 Err(OpenError::NothingThere { .. }) => !older,
-                Err(OpenError::OlderSchema { found: 0, known: 1 }) => older,
+                Err(OpenError::OlderSchema { found: 0, known: 2 }) => older,
                 _ => false,
             };
             assert!(expected, "{looked:?}");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future::join_all;
-use meet_api::{Kind, Role};
+use meet_api::{ChosenStatus, Kind, Role};
 use meet_store::{Ensured, Redeemed, Session};
 
 use crate::world::{HOUR, NOW, World};
@@ -21,6 +21,7 @@ crate::on_both!(
     revoking_ends_the_sessions_of_an_invite,
     invites_are_listed_by_pages,
     nothing_of_one_tenant_is_there_for_another,
+    a_status_is_kept_for_its_user_alone,
 );
 
 fn session(redeemed: Redeemed) -> Session {
@@ -271,4 +272,19 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
     assert_eq!(store.search(owner.tenant, room, &words, None, 0, 10).await.unwrap().len(), 1);
     assert_eq!(store.message_seq(owner.tenant, room, message.id).await.unwrap(), Some(1));
     assert!(store.session_by_digest(&session.digest, NOW).await.unwrap().is_some());
+}
+
+async fn a_status_is_kept_for_its_user_alone(world: Arc<World>) {
+    let (owner, foreign) = (world.owner().await, world.owner().await);
+    let zoe = world.user(owner.tenant, "Zoe", Kind::Human).await;
+    let status = async |tenant, user| world.store.status(tenant, user).await.unwrap();
+    assert_eq!(status(owner.tenant, zoe.id).await, Some(ChosenStatus::Online));
+    for chosen in [ChosenStatus::Away, ChosenStatus::Busy, ChosenStatus::Invisible, ChosenStatus::Online] {
+        assert!(world.store.set_status(owner.tenant, zoe.id, chosen).await.unwrap());
+        assert_eq!(status(owner.tenant, zoe.id).await, Some(chosen));
+        assert_eq!(status(owner.tenant, owner.user.id).await, Some(ChosenStatus::Online));
+    }
+    assert_eq!(status(foreign.tenant, zoe.id).await, None);
+    assert!(!world.store.set_status(foreign.tenant, zoe.id, ChosenStatus::Busy).await.unwrap());
+    assert_eq!(status(owner.tenant, zoe.id).await, Some(ChosenStatus::Online));
 }

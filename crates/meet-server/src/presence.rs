@@ -1,0 +1,90 @@
+//! As what users are seen: each chooses for itself, and who may know it is decided here, for every transport.
+
+use meet_api::{ChosenStatus, SeenStatus, TenantId, UserId, UserStatus};
+
+use crate::{
+    app::App,
+    auth::Member,
+    error::Error,
+    hub::{Address, Person},
+};
+
+impl App {
+    /// Keeps as what a user wants to be seen, by all of its connections and those to come.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when the user is gone.
+    pub async fn set_status(&self, tenant: TenantId, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
+        let person = Person { tenant, user };
+        let _turn = self.hub().turn_of(person).await;
+        if !self.store().set_status(tenant, user, chosen).await? {
+            return Err(Error::InvalidKey);
+        }
+        self.hub().set_status(person, chosen, self.clock().now());
+        Ok(())
+    }
+
+    /// As what the member sees these users, in the order asked. Whoever it may not see is offline, like somebody who
+    /// does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn statuses(&self, member: &Member, users: &[UserId]) -> Result<Vec<UserStatus>, Error> {
+        let mut statuses = Vec::with_capacity(users.len());
+        for user in users {
+            let person = Person { tenant: member.tenant, user: *user };
+            let is_own = member.user().is_some_and(|own| own.id == *user);
+            let seen = self.status_of(member.tenant, *user);
+            let status = match seen.status {
+                SeenStatus::Offline if is_own => self.own_status(person).await?,
+                // Nothing is said of somebody who is not here, so nothing is asked about it either.
+                SeenStatus::Offline => SeenStatus::Offline,
+                status if self.may_see_status(member, *user).await? => status,
+                _ => SeenStatus::Offline,
+            };
+            statuses.push(UserStatus { user: *user, status });
+        }
+        Ok(statuses)
+    }
+
+    async fn own_status(&self, person: Person) -> Result<SeenStatus, Error> {
+        let _turn = self.hub().turn_of(person).await;
+        Ok(match self.chosen_status(person).await? {
+            ChosenStatus::Invisible => SeenStatus::Invisible,
+            _ => SeenStatus::of(self.hub().shown(person)),
+        })
+    }
+
+    /// Whether the member may know as what this user is seen: somebody of its tenant, and for a guest only itself and
+    /// those who are to be seen now in a room that it reaches.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn may_see_status(&self, member: &Member, user: UserId) -> Result<bool, Error> {
+        if member.user().is_some_and(|own| own.id == user) {
+            return Ok(true);
+        }
+        let tenant = member.tenant;
+        match &member.rooms {
+            Some(rooms) => Ok(rooms.iter().any(|room| self.hub().is_visible_in(Address::chat(tenant, *room), user))),
+            None if self.hub().chosen(Person { tenant, user }).is_some() => Ok(true),
+            None => Ok(self.store().status(tenant, user).await?.is_some()),
+        }
+    }
+
+    /// As what others see a user now.
+    pub fn status_of(&self, tenant: TenantId, user: UserId) -> UserStatus {
+        UserStatus { user, status: SeenStatus::of(self.hub().shown(Person { tenant, user })) }
+    }
+
+    /// As what a person chose to be seen; the caller has its turn.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when there is no such user any more.
+    pub(crate) async fn chosen_status(&self, person: Person) -> Result<ChosenStatus, Error> {
+        match self.hub().chosen(person) {
+            Some(chosen) => Ok(chosen),
+            None => self.store().status(person.tenant, person.user).await?.ok_or(Error::InvalidKey),
+        }
+    }
+}

@@ -3,7 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 
-use crate::message::{Command, Reply};
+use crate::{
+    code::DisconnectCode,
+    message::{Command, EmulationRequest, Push, Reply},
+};
 
 /// The two forms of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +50,24 @@ impl Protocol {
         match self {
             Self::Json => Bytes::from_static(b"{}"),
             Self::Protobuf => Bytes::from_static(&[0]),
+        }
+    }
+
+    /// The push that ends a connection which has no close frame.
+    pub fn disconnect(self, code: DisconnectCode) -> Bytes {
+        let push = Push { disconnect: Some(code.into()), ..Push::default() };
+        // There is no data in it that could fail to be JSON.
+        self.encode(&Reply { push: Some(push), ..Reply::default() }).unwrap_or_default()
+    }
+
+    /// A command on its way to a connection that only leads down, as the body of a request.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn emulated(self, body: Bytes) -> Result<EmulationRequest, Malformed> {
+        match self {
+            Self::Json => serde_json::from_slice(&body).map_err(|error| Malformed(error.to_string())),
+            Self::Protobuf => EmulationRequest::decode(body).map_err(|error| Malformed(error.to_string())),
         }
     }
 

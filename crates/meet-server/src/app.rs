@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use meet_api::TenantId;
+use meet_centrifuge::session::Settings;
 use meet_store::{Appended, Appender, Founding, OpenError, Store, TenantKind};
 use secrecy::SecretString;
 use tokio::{
@@ -14,6 +15,7 @@ use crate::{
     auth::Remembered,
     clock::Clock,
     config::{Config, Hosts, PublicUrl},
+    emulation::Emulated,
     error::Error,
     hub::{Address, Hub, Publication},
     limits::{Bodies, Slots, Windows},
@@ -45,6 +47,8 @@ struct Runtime {
     sweeper: Sweeper,
     lobby: Mutex<()>,
     site: Site,
+    sessions: Arc<Settings>,
+    emulated: Emulated,
     signing_keys: SigningKeys,
     max_sockets: usize,
     max_connections: usize,
@@ -154,6 +158,8 @@ impl App {
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
         let max_connections = config.limits.max_connections(descriptors);
+        let emulated = Emulated::new(&clock);
+        let sessions = Settings { version: env!("CARGO_PKG_VERSION").to_owned(), ..Settings::default() };
         let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(&clock));
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
@@ -168,6 +174,8 @@ impl App {
                 sweeper,
                 lobby: Mutex::default(),
                 site,
+                sessions: Arc::new(sessions),
+                emulated,
                 signing_keys,
                 max_sockets,
                 max_connections,
@@ -304,6 +312,16 @@ impl App {
     /// What remembers which ends were noticed.
     pub(crate) fn sweeper(&self) -> &Sweeper {
         &self.0.runtime.sweeper
+    }
+
+    /// What all sessions of the Centrifugo protocol have in common.
+    pub(crate) fn sessions(&self) -> &Arc<Settings> {
+        &self.0.runtime.sessions
+    }
+
+    /// The connections of that protocol whose commands come by requests of their own.
+    pub(crate) fn emulated(&self) -> &Emulated {
+        &self.0.runtime.emulated
     }
 
     /// Has what was marked purged soon.

@@ -11,6 +11,7 @@ use meet_store::{Disk, Durability, Inspection, Location, OpenError};
 use crate::{
     config::{Config, machine_address},
     data_dir::{self, DataDir},
+    tokens::KEYS_FILE,
 };
 
 /// How well something is.
@@ -110,7 +111,25 @@ fn data_directory(path: &Path) -> Vec<Finding> {
         Ok(false) => Finding::ok("lock", "free: no server runs on this directory"),
         Err(error) => Finding::warn("lock", format!("cannot be looked at: {error}"), "use a local disk"),
     });
+    findings.extend(signing_keys(&path.join(KEYS_FILE)));
     findings
+}
+
+/// Whoever reads the signing keys can pass for anybody; a file that is not there is made by the first start.
+fn signing_keys(path: &Path) -> Option<Finding> {
+    let (subject, shown) = ("signing keys", path.display());
+    match data_dir::is_open_to_others(path) {
+        Ok(false) => Some(Finding::ok(subject, format!("{shown} is private"))),
+        Ok(true) => Some(Finding::warn(
+            subject,
+            format!("{shown} has rights for other users of this machine"),
+            format!("chmod 600 {shown}"),
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            Some(Finding::fail(subject, format!("{shown} cannot be looked at: {error}"), "give this user the file"))
+        }
+    }
 }
 
 async fn database(config: &Config) -> Vec<Finding> {
@@ -217,6 +236,20 @@ mod tests {
         assert_eq!((found.level, found.state.starts_with("sqlite answers")), (Level::Ok, true), "{found:?}");
         assert!(fs::read(&file).unwrap() == before);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "looking leaves nothing behind");
+    }
+
+    #[tokio::test]
+    async fn signing_keys_that_others_may_read_are_worth_a_warning_with_the_fix() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join(KEYS_FILE);
+        fs::write(&file, "").unwrap();
+        for (mode, level) in [(0o640, Level::Warn), (0o600, Level::Ok)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let findings = inspect(&config(root.path()), SERVE).await;
+            let found = findings.iter().find(|finding| finding.subject == "signing keys").unwrap();
+            assert_eq!(found.level, level, "{found:?}");
+            assert_eq!(found.fix.is_some(), level == Level::Warn);
+        }
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ pub mod config;
 pub mod data_dir;
 pub mod doctor;
 mod edge;
+mod emulation;
 pub mod error;
 mod gateway;
 pub mod history;

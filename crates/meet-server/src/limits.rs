@@ -187,10 +187,28 @@ impl Slots {
         ip: IpAddr,
         caps: SlotCaps,
     ) -> Result<Slot, Error> {
-        let mut wanted = vec![(Place::Server, caps.server), (Place::Of(Subject::network(ip)), caps.ip)];
-        wanted.extend(tenant.map(|tenant| (Place::Of(Subject::Tenant(tenant)), caps.tenant)));
-        wanted.extend(user.map(|user| (Place::Of(Subject::User(user)), caps.user)));
-        let mut table = lock(&self.0);
+        let mut slot = Slot { slots: self.clone(), places: Vec::new() };
+        slot.take([(Place::Server, caps.server), (Place::Of(Subject::network(ip)), caps.ip)])?;
+        slot.claim(tenant, user, caps)?;
+        Ok(slot)
+    }
+}
+
+impl Slot {
+    /// Takes a place in the name of its tenant and user too, who may only be known when the connection is open.
+    ///
+    /// # Errors
+    /// [`Error::TooManyConnections`] when one of them has too many.
+    pub fn claim(&mut self, tenant: Option<TenantId>, user: Option<UserId>, caps: SlotCaps) -> Result<(), Error> {
+        let tenant = tenant.map(|tenant| (Place::Of(Subject::Tenant(tenant)), caps.tenant));
+        let user = user.map(|user| (Place::Of(Subject::User(user)), caps.user));
+        self.take(tenant.into_iter().chain(user))
+    }
+
+    /// Takes all of these places, or none.
+    fn take(&mut self, wanted: impl IntoIterator<Item = (Place, usize)>) -> Result<(), Error> {
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let mut table = lock(&self.slots.0);
         for (place, cap) in &wanted {
             if *cap > 0 && table.get(place).copied().unwrap_or(0) >= *cap {
                 return Err(match place {
@@ -199,12 +217,11 @@ impl Slots {
                 });
             }
         }
-        let places: Vec<_> = wanted.into_iter().map(|(place, _)| place).collect();
-        for place in &places {
-            *table.entry(*place).or_insert(0) += 1;
+        for (place, _) in wanted {
+            *table.entry(place).or_insert(0) += 1;
+            self.places.push(place);
         }
-        drop(table);
-        Ok(Slot { slots: self.clone(), places })
+        Ok(())
     }
 }
 

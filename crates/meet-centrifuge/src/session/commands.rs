@@ -11,7 +11,7 @@ use crate::{
     raw_json::is_json,
 };
 
-use super::{Answer, Ask, Output, Position, Session, Side, Stage, clockwork, recovery::Unrecoverable};
+use super::{Answer, Ask, Output, Position, Session, Side, Stage, Wishes, clockwork, recovery::Unrecoverable};
 
 /// A command whose answer is awaited.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 enum What {
     Connect { since: BTreeMap<String, Position> },
-    Subscribe { channel: String, recovery: Option<(Position, bool)> },
+    Subscribe { channel: String, wishes: Wishes },
     Publish,
     Presence,
     PresenceStats,
@@ -51,8 +51,8 @@ impl Session {
                 self.refuse(id, error);
             }
             (What::Connect { since }, Answer::Connected(connected)) => self.connected(id, since, connected, now),
-            (What::Subscribe { channel, recovery }, Answer::Subscribed(subscribed)) => {
-                match self.begin(&channel, Side::Client, subscribed, recovery, now) {
+            (What::Subscribe { channel, wishes }, Answer::Subscribed(subscribed)) => {
+                match self.begin(&channel, Side::Client, subscribed, wishes, now) {
                     Ok(result) => self.reply(id, |reply| reply.subscribe = Some(result)),
                     Err(Unrecoverable) => {
                         self.refuse(id, ErrorCode::UnrecoverablePosition);
@@ -187,7 +187,8 @@ impl Session {
         }
         let since = request.recover.then(|| position(request.offset, request.epoch));
         let recovery = since.clone().map(|since| (since, request.flag & REJECT_UNRECOVERED != 0));
-        let what = What::Subscribe { channel: request.channel.clone(), recovery };
+        let wishes = Wishes { recovery, hears_people: request.join_leave };
+        let what = What::Subscribe { channel: request.channel.clone(), wishes };
         let SubscribeRequest { channel, token, data, .. } = request;
         self.ask(id, what, Ask::Subscribe { channel, token, data, since });
     }

@@ -124,6 +124,16 @@ struct Subscription {
     /// The last offset that the client has, in a channel with a history.
     position: Option<u64>,
     ends: Option<Duration>,
+    /// Whether the client wants to hear who comes and goes.
+    hears_people: bool,
+}
+
+/// What a client wishes of a subscription.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Where to go on from, and whether anything less than that is to be refused.
+    recovery: Option<(Position, bool)>,
+    hears_people: bool,
 }
 
 /// A connection.
@@ -234,9 +244,9 @@ impl Session {
         self.out.push_back(Output::Send(encoded));
     }
 
-    /// Takes another push of a channel, somebody's coming or going, encoded like a publication.
+    /// Takes somebody's coming or going, encoded like a publication; dropped unless the client wanted to hear of it.
     pub fn event(&mut self, channel: &str, encoded: Bytes) {
-        if self.subscriptions.contains_key(channel) {
+        if self.subscriptions.get(channel).is_some_and(|subscription| subscription.hears_people) {
             self.out.push_back(Output::Send(encoded));
         }
     }
@@ -254,7 +264,7 @@ impl Session {
         if self.stage != Stage::Connected || self.subscriptions.contains_key(channel) {
             return;
         }
-        let Ok(result) = self.begin(channel, Side::Server, subscribed, None, now) else { return };
+        let Ok(result) = self.begin(channel, Side::Server, subscribed, Wishes::default(), now) else { return };
         let SubscribeResult { recoverable, epoch, offset, positioned, data, .. } = result;
         let subscribe = Subscribe { recoverable, epoch, offset, positioned, data };
         self.push(Push { channel: channel.to_owned(), subscribe: Some(subscribe), ..Push::default() });
@@ -296,18 +306,19 @@ impl Session {
         channel: &str,
         side: Side,
         subscribed: Subscribed,
-        recovery: Option<(Position, bool)>,
+        wishes: Wishes,
         now: Duration,
     ) -> Result<SubscribeResult, recovery::Unrecoverable> {
         let Subscribed { ttl, data, history } = subscribed;
         let (mut result, mut position) = (SubscribeResult::default(), None);
         if let Some(history) = history {
-            let (since, reject) = recovery.map_or((None, false), |(since, reject)| (Some(since), reject));
+            let (since, reject) = wishes.recovery.map_or((None, false), |(since, reject)| (Some(since), reject));
             let beginning = recovery::begin(history, since.as_ref(), reject)?;
             (result, position) = (beginning.result, Some(beginning.position));
         }
         let ends = clockwork::ends(&self.settings, ttl, now);
-        self.subscriptions.insert(channel.to_owned(), Subscription { side, position, ends });
+        let subscription = Subscription { side, position, ends, hears_people: wishes.hears_people };
+        self.subscriptions.insert(channel.to_owned(), subscription);
         Ok(SubscribeResult { expires: ttl.is_some(), ttl: ttl.unwrap_or(0), data, ..result })
     }
 
@@ -317,7 +328,8 @@ impl Session {
         let mut subs = BTreeMap::new();
         for (channel, subscribed) in subscriptions {
             let recovery = since.remove(&channel).map(|since| (since, false));
-            if let Ok(result) = self.begin(&channel, Side::Server, subscribed, recovery, now) {
+            let wishes = Wishes { recovery, hears_people: false };
+            if let Ok(result) = self.begin(&channel, Side::Server, subscribed, wishes, now) {
                 subs.insert(channel, result);
             }
         }

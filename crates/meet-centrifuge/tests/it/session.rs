@@ -267,9 +267,18 @@ fn what_cannot_be_listened_to_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn whoever_leaves_a_channel_hears_nothing_more_of_it() {
+fn whoever_did_not_wish_to_hears_nobody_come_or_go() {
     let mut line = Line::connected(BTreeMap::new());
     line.subscribe(r#"{"id":2,"subscribe":{"channel":"c"}}"#, Subscribed::default());
+    line.session.event("c", "join".into());
+    line.session.publication("c", 0, "said".into());
+    assert_eq!(texts(line.all()), ["said"]);
+}
+
+#[test]
+fn whoever_leaves_a_channel_hears_nothing_more_of_it() {
+    let mut line = Line::connected(BTreeMap::new());
+    line.subscribe(r#"{"id":2,"subscribe":{"channel":"c","join_leave":true}}"#, Subscribed::default());
     line.session.event("c", "join".into());
     assert_eq!(texts(line.all()), ["join"]);
     let unsubscribe = r#"{"id":3,"unsubscribe":{"channel":"c"}}"#;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     RequestExt,
+    body::Bytes,
     extract::{FromRequest, Request},
     http::header,
 };
@@ -28,18 +29,27 @@ const FREE: usize = 4 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Body<T>(pub(crate) T);
 
+/// The bytes of a body, whatever they are.
+#[derive(Debug, Clone)]
+pub(crate) struct RawBody(pub(crate) Bytes);
+
+impl FromRequest<App> for RawBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let Whole { body, share: _held } = whole(request, app).await?;
+        Ok(Self(body.into()))
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Refusal;
 
-    async fn from_request(mut request: Request, app: &App) -> Result<Self, Refusal> {
-        let ClientIp(ip) = request.extract_parts_with_state(app).await?;
-        let share = app.limits().bodies.share(ip);
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let by_cookie = request.extensions().get::<UsedCookie>().is_some();
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(is_json);
-        let read = tokio::time::timeout(PATIENCE, read(request, share)).await;
-        let Whole { body, share: _held } =
-            read.map_err(|_| Error::Invalid("the body did not arrive in time".into()))??;
+        let Whole { body, share: _held } = whole(request, app).await?;
         if by_cookie && !is_json && !body.is_empty() {
             return Err(Error::UnsupportedMediaType.into());
         }
@@ -78,6 +88,14 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 struct Whole {
     body: Vec<u8>,
     share: Share,
+}
+
+/// Reads a body whole within its time.
+async fn whole(mut request: Request, app: &App) -> Result<Whole, Refusal> {
+    let ClientIp(ip) = request.extract_parts_with_state(app).await?;
+    let share = app.limits().bodies.share(ip);
+    let read = tokio::time::timeout(PATIENCE, read(request, share)).await;
+    Ok(read.map_err(|_| Error::Invalid("the body did not arrive in time".into()))??)
 }
 
 async fn read(request: Request, share: Share) -> Result<Whole, Error> {

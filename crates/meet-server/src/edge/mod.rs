@@ -11,7 +11,7 @@ mod query;
 mod refusals;
 
 pub(crate) use answer::{Refusal, created, error_answer, not_found, with_window};
-pub(crate) use body::{Body, MAX_BODY};
+pub(crate) use body::{Body, MAX_BODY, RawBody};
 pub(crate) use caller::{
     Authenticated, Caller, ClientIp, Lenient, NoCredential, Socket, StreamCaller, dead_cookie, has_foreign_origin,
     session_cookie,

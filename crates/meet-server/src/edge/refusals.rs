@@ -12,7 +12,7 @@ use utoipa::{
     },
 };
 
-use super::{Authenticated, Body, Caller, Lenient, NoCredential, Path, Socket, StreamCaller};
+use super::{Authenticated, Body, Caller, Lenient, NoCredential, Path, RawBody, Socket, StreamCaller};
 
 /// The refusals of an operation in a room that is there for the caller, or is not any more.
 pub(crate) struct InRoom;
@@ -38,6 +38,7 @@ refuse! {
     Socket: 400 401 403;
     StreamCaller: 400 401 403;
     Body<T> where T: 400 413;
+    RawBody: 400 413;
     Path<T> where T: 404;
     InRoom: 404 410;
     TakesPlace: 429;

@@ -1,8 +1,9 @@
-//! The live side: the room WebSocket, the room's event stream, the lobby's event stream.
+//! The live side: the gateway of the Centrifugo protocol, the room WebSocket, the event streams of room and lobby.
 //!
 //! Handlers here refuse with an HTTP status before anything is upgraded; from then on a reader task owns the
 //! connection. What is sent, and when, is decided in [`position`] and [`room`]; [`transport`] only moves bytes.
 
+mod centrifugo;
 mod heartbeat;
 mod lobby;
 mod position;
@@ -42,7 +43,11 @@ const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The live routes.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(room_socket)).routes(routes!(room_events)).routes(routes!(lobby_events))
+    OpenApiRouter::new()
+        .routes(routes!(room_socket))
+        .routes(routes!(room_events))
+        .routes(routes!(lobby_events))
+        .merge(centrifugo::routes())
 }
 
 /// A room's WebSocket: its messages as they are stored, and with `since` everything before them too.
@@ -207,14 +212,19 @@ impl App {
         if self.tasks().is_stopping() {
             return Err(Error::Unavailable("the server is stopping"));
         }
+        let (tenant, user) = (member.map(|member| member.tenant), user.map(|user| user.id));
+        self.limits().slots.take(tenant, user, ip, self.slot_caps())
+    }
+
+    /// How many sockets, streams and waiters there may be.
+    fn slot_caps(&self) -> SlotCaps {
         let limits = &self.config().limits;
-        let caps = SlotCaps {
+        SlotCaps {
             user: limits.sockets_per_user,
             tenant: limits.sockets_per_tenant,
             ip: limits.sockets_per_ip,
             server: self.max_sockets(),
-        };
-        self.limits().slots.take(member.map(|member| member.tenant), user.map(|user| user.id), ip, caps)
+        }
     }
 }
 

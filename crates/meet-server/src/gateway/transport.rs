@@ -19,11 +19,11 @@ use super::{
 };
 
 /// How long a reader that was too slow has to resume and take its close frame.
-const SLOW_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a reader may take nothing at all of what is written to it.
 pub(super) const WRITE_PATIENCE: Duration = Duration::from_mins(1);
 /// How long any other has to answer it.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// How many batches may wait for a stream's connection.
 const STREAM_BATCHES: usize = 1;
 
@@ -122,10 +122,7 @@ impl Transport {
             Some(Ok(Message::Binary(_))) => Ok(Incoming::NotText),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Quiet),
             Some(Ok(Message::Close(_))) | None => Err(Gone),
-            Some(Err(error)) => {
-                let text = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                if text.contains("too long") { Ok(Incoming::TooLarge) } else { Err(Gone) }
-            }
+            Some(Err(error)) => if is_too_long(&error) { Ok(Incoming::TooLarge) } else { Err(Gone) },
         }
     }
 
@@ -160,19 +157,30 @@ impl Transport {
 
     async fn close_with(self, code: u16, reason: &'static str, patience: Duration) {
         metrics::counter!("meet_connections_closed_total", "code" => code.to_string()).increment(1);
-        let Line::WebSocket(mut socket) = self.line else { return };
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let farewell = async {
-            if socket.send(Message::Close(Some(frame))).await.is_ok() {
-                // The connection ends well when the other side has answered, or hung up.
-                while let Some(Ok(_)) = socket.recv().await {}
-            }
-        };
-        let _ = tokio::time::timeout(patience, farewell).await;
+        let Line::WebSocket(socket) = self.line else { return };
+        end_web_socket(*socket, code, reason, patience).await;
     }
 }
 
-fn chunks(receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+/// Sends a close frame, and waits for the other side to answer it.
+pub(super) async fn end_web_socket(mut socket: WebSocket, code: u16, reason: &'static str, patience: Duration) {
+    let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+    let farewell = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            // The connection ends well when the other side has answered, or hung up.
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    let _ = tokio::time::timeout(patience, farewell).await;
+}
+
+/// Whether a socket failed because of a frame over the limit.
+pub(super) fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("too long"))
+}
+
+/// The body of an answer that is written as it comes.
+pub(super) fn chunks(receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
     futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|bytes| (Ok(bytes), receiver))
     })

@@ -10,6 +10,7 @@ mod caps;
 mod credentials;
 mod expiry;
 mod filters;
+mod gateway;
 mod history;
 mod idempotency;
 mod invites;

@@ -175,6 +175,11 @@ impl Caller {
         self.try_socket(room, query).await.unwrap_or_else(|status| panic!("refused with {status}"))
     }
 
+    /// Opens a WebSocket that shows no credential, or gives the status that refuses it.
+    pub(crate) async fn bare_socket(&self, path: &str) -> Result<Socket, u16> {
+        Socket::open(self.address, path, None, &[]).await
+    }
+
     /// Opens the room's WebSocket, or gives the status that refuses it.
     pub(crate) async fn try_socket(&self, room: &str, query: &str) -> Result<Socket, u16> {
         let path = format!("/api/rooms/{room}/ws{query}");

@@ -1,0 +1,359 @@
+//! What a client may have: each question of its session, answered by the same operations as any other caller's.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use meet_api::{RoomId, UserId, frame::ClientMessage, text::ClientId};
+use meet_centrifuge::{
+    code::{DisconnectCode, ErrorCode},
+    message::{ClientInfo, Error as Refused, Publication},
+    session::{Answer, Ask, Connected, History, Position, Subscribed},
+};
+use meet_store::Page;
+
+use crate::{
+    app::App,
+    auth::{Member, Who},
+    error::Error,
+    hub::{Address, Named, Standing, client_info, json, message_publication},
+    rooms::RoomAccess,
+    tokens::{ConnectionClaims, SubscriptionClaims, TokenError},
+};
+
+use super::client::Peer;
+
+/// How many messages a client may have missed and still get them with its subscription.
+const MAX_MISSED: u64 = 1000;
+/// The most bytes of messages in one reply: clients of WebSockets commonly take frames up to 1 MiB.
+const REPLY_BYTES: usize = 512 * 1024;
+/// How many messages are read from the store at a time.
+const PAGE: u32 = 100;
+
+/// Why a question is not answered as its client hoped.
+enum Refusal {
+    Error(Refused),
+    Code(ErrorCode),
+    End(DisconnectCode),
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self::Code(code)
+    }
+}
+
+impl From<DisconnectCode> for Refusal {
+    fn from(code: DisconnectCode) -> Self {
+        Self::End(code)
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Error(error) => Self::Refused(error),
+            Refusal::Code(code) => code.into(),
+            Refusal::End(code) => code.into(),
+        }
+    }
+}
+
+/// An error of ours in the protocol's words. What the protocol has no number for keeps the one that it has over HTTP,
+/// which lies in the range left to applications.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let (code, temporary) = match &error {
+            Error::InvalidKey => return Self::End(DisconnectCode::InvalidToken),
+            Error::RoomNotFound | Error::MissingKey | Error::Expired | Error::ReadOnly | Error::Forbidden(_) => {
+                (ErrorCode::PermissionDenied.number(), false)
+            }
+            Error::RateLimited(_) => (ErrorCode::TooManyRequests.number(), true),
+            Error::Invalid(_) | Error::UnknownCursor(_) | Error::TooLarge(_) | Error::Text(_) => {
+                (ErrorCode::BadRequest.number(), false)
+            }
+            Error::IdempotencyConflict | Error::NameTaken(_) | Error::RoomFull => (409, false),
+            Error::QuotaExceeded | Error::DiskFull => (507, false),
+            other => {
+                tracing::warn!(
+                    error = other as &dyn std::error::Error,
+                    "a client of the gateway could not be answered"
+                );
+                (ErrorCode::Internal.number(), true)
+            }
+        };
+        Self::Error(Refused { code, message: error.to_string(), temporary })
+    }
+}
+
+/// Where a part of a room's history is read from.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Behind this offset, oldest first.
+    On(u64),
+    /// Before this offset, newest first.
+    Back(u64),
+}
+
+impl Peer {
+    /// Answers what the session asks.
+    pub(super) async fn decide(&mut self, ask: Ask) -> Answer {
+        let answer = match ask {
+            Ask::Connect { token, .. } => self.connect(&token).await.map(Answer::Connected),
+            Ask::Subscribe { channel, token, since, .. } => {
+                self.subscribe(channel, &token, since).await.map(Answer::Subscribed)
+            }
+            Ask::Publish { channel, data } => self.publish(&channel, &data).await.map(|()| Answer::Done),
+            Ask::Presence { channel } => self.presence(&channel).await.map(Answer::Presence),
+            Ask::PresenceStats { channel } => self.presence(&channel).await.map(|presence| stats(&presence)),
+            Ask::History { channel, limit, since, reverse } => {
+                self.history(&channel, limit, since, reverse).await.map(Answer::History)
+            }
+            Ask::Rpc { .. } => Err(ErrorCode::NotAvailable.into()),
+            Ask::Send { .. } => Err(DisconnectCode::NotAvailable.into()),
+            Ask::Refresh { token } => self.refresh(&token).await,
+            Ask::SubRefresh { channel, token } => self.sub_refresh(&channel, &token).await,
+        };
+        answer.unwrap_or_else(Into::into)
+    }
+
+    /// The user behind the connection.
+    fn user(&self) -> Option<UserId> {
+        self.member.as_ref().and_then(Member::user).map(|user| user.id)
+    }
+
+    async fn connect(&mut self, token: &str) -> Result<Connected, Refusal> {
+        if token.is_empty() {
+            return Err(DisconnectCode::BadRequest.into());
+        }
+        let claims = self.app.verify_connection_token(token).map_err(|error| match error {
+            TokenError::Expired => Refusal::from(ErrorCode::TokenExpired),
+            TokenError::Invalid => DisconnectCode::InvalidToken.into(),
+        })?;
+        let member = self.app.member_of_token(&claims).await?;
+        let mut subscriptions = BTreeMap::new();
+        if let Some(member) = &member {
+            let user = member.user().map(|user| user.id);
+            let place = self.slot.claim(Some(member.tenant), user, self.app.slot_caps());
+            place.map_err(|_| Refusal::from(DisconnectCode::ConnectionLimit))?;
+            self.connection.identify(member.credential());
+            for (address, standing) in server_side(member) {
+                let place = (address, standing, false);
+                let subscription = self.app.listen(Some(member), &self.connection, place).await?;
+                subscriptions.insert(address.name(), Subscribed::default());
+                self.keep(address, address.name(), subscription);
+            }
+        }
+        self.member = member;
+        Ok(Connected { ttl: Some(self.ttl(claims.expires_at)), data: Bytes::new(), subscriptions })
+    }
+
+    /// In how many seconds something ends; at least one, because none would be for ever.
+    fn ttl(&self, end: meet_api::Timestamp) -> u32 {
+        let left = end.since(self.app.steady_now()).as_secs();
+        u32::try_from(left).unwrap_or(u32::MAX).max(1)
+    }
+
+    async fn subscribe(
+        &mut self,
+        channel: String,
+        token: &str,
+        since: Option<Position>,
+    ) -> Result<Subscribed, Refusal> {
+        match Named::parse(&channel) {
+            None => Err(ErrorCode::UnknownChannel.into()),
+            Some(Named::ServerSide | Named::Nobody) => Err(ErrorCode::PermissionDenied.into()),
+            Some(Named::Status(user)) => self.watch(user, channel).await,
+            Some(Named::Chat(room)) => {
+                let claims = self.admit(&channel, token, ErrorCode::TokenExpired)?;
+                self.enter(room, channel, &claims, since).await
+            }
+        }
+    }
+
+    /// Begins to listen to somebody's status, by the same rule that holds for asking for it.
+    async fn watch(&mut self, user: UserId, channel: String) -> Result<Subscribed, Refusal> {
+        let member = self.member.clone().ok_or(ErrorCode::PermissionDenied)?;
+        if !self.app.may_see_status(&member, user).await? {
+            return Err(ErrorCode::PermissionDenied.into());
+        }
+        let address = Address::status(member.tenant, user);
+        let place = (address, Standing::Unseen, false);
+        let subscription = self.app.listen(Some(&member), &self.connection, place).await?;
+        self.keep(address, channel, subscription);
+        let data = json(&self.app.status_of(member.tenant, user));
+        Ok(Subscribed { ttl: None, data, history: None })
+    }
+
+    /// Verifies a subscription token for this connection and channel.
+    fn admit(&self, channel: &str, token: &str, expired: impl Into<Refusal>) -> Result<SubscriptionClaims, Refusal> {
+        let claims = self.app.verify_subscription_token(token).map_err(|error| match error {
+            TokenError::Expired => expired.into(),
+            TokenError::Invalid => ErrorCode::PermissionDenied.into(),
+        })?;
+        // A token that is ours and speaks of somebody or something else was not given to this client for this.
+        if claims.channel != channel || claims.user != self.user() {
+            return Err(DisconnectCode::InvalidToken.into());
+        }
+        Ok(claims)
+    }
+
+    /// Begins to listen to a room, then reads what the client missed, so that nothing lies between the two.
+    async fn enter(
+        &mut self,
+        room: RoomId,
+        channel: String,
+        claims: &SubscriptionClaims,
+        since: Option<Position>,
+    ) -> Result<Subscribed, Refusal> {
+        let access = self.app.room(self.member.as_ref(), room).await?;
+        let standing = match self.member.as_ref().map(|member| &member.who) {
+            Some(Who::User(user)) if !access.is_foreign() => Standing::Present(user.clone()),
+            _ => Standing::Watching,
+        };
+        let address = access.address();
+        let place = (address, standing, access.is_foreign());
+        let subscription = self.app.listen(self.member.as_ref(), &self.connection, place).await?;
+        let access = self.app.room(self.member.as_ref(), room).await?;
+        let history = self.app.missed(&access, since).await?;
+        self.keep(address, channel, subscription);
+        Ok(Subscribed { ttl: Some(self.ttl(claims.expires_at)), data: Bytes::new(), history: Some(history) })
+    }
+
+    /// Stores what the client says; the same operation as a POST.
+    async fn publish(&self, channel: &str, data: &[u8]) -> Result<(), Refusal> {
+        let access = self.room_of(channel, ErrorCode::PermissionDenied).await?;
+        let member = self.member.as_ref().ok_or(Error::ReadOnly)?;
+        let writer = access.writer()?;
+        let said: ClientMessage = serde_json::from_slice(data)
+            .map_err(|error| Error::Invalid(format!("the data is not what it should be: {error}")))?;
+        let client_id = said.client_id.as_deref().map(|id| ClientId::parse("client_id", id)).transpose();
+        let client_id = client_id.map_err(Error::from)?;
+        self.app.send_message(member, &writer, said.message, client_id).await?;
+        Ok(())
+    }
+
+    /// The room that a channel names, as far as this client reaches; other channels do not have what is asked for.
+    async fn room_of(&self, channel: &str, otherwise: ErrorCode) -> Result<RoomAccess, Refusal> {
+        match Named::parse(channel) {
+            Some(Named::Chat(room)) => Ok(self.app.room(self.member.as_ref(), room).await?),
+            Some(Named::Nobody) => Err(ErrorCode::PermissionDenied.into()),
+            Some(Named::Status(_) | Named::ServerSide) => Err(otherwise.into()),
+            None => Err(ErrorCode::UnknownChannel.into()),
+        }
+    }
+
+    async fn presence(&self, channel: &str) -> Result<BTreeMap<String, ClientInfo>, Refusal> {
+        let access = self.room_of(channel, ErrorCode::NotAvailable).await?;
+        let present = self.app.hub().present_connections(access.address());
+        let shown = present.into_iter().map(|(client, member)| {
+            (client.to_string(), client_info(&member.user.to_string(), client, &member.name, member.kind))
+        });
+        Ok(shown.collect())
+    }
+
+    async fn history(&self, channel: &str, limit: u32, since: Option<u64>, reverse: bool) -> Result<History, Refusal> {
+        let access = self.room_of(channel, ErrorCode::NotAvailable).await?;
+        let way = match (since, reverse) {
+            (since, false) => Way::On(since.unwrap_or(0)),
+            (since, true) => Way::Back(since.unwrap_or(u64::MAX)),
+        };
+        Ok(self.app.publications(&access, way, limit.into()).await?)
+    }
+
+    async fn refresh(&mut self, token: &str) -> Result<Answer, Refusal> {
+        let claims = self.app.verify_connection_token(token).map_err(|error| match error {
+            TokenError::Expired => DisconnectCode::Expired,
+            TokenError::Invalid => DisconnectCode::InvalidToken,
+        })?;
+        let ConnectionClaims { user, expires_at, .. } = &claims;
+        if user.as_ref().map(|user| user.id) != self.user() {
+            return Err(DisconnectCode::InvalidToken.into());
+        }
+        let (ttl, member) = (self.ttl(*expires_at), self.app.member_of_token(&claims).await?);
+        if let (Some(old), Some(new)) = (&self.member, &member) {
+            if server_side(old).map(|(address, _)| address).ne(server_side(new).map(|(address, _)| address)) {
+                // What it hears unasked has changed, and only connecting tells a client of that.
+                return Err(DisconnectCode::ForceReconnect.into());
+            }
+            self.connection.identify(new.credential());
+        }
+        self.member = member;
+        // What ended before the connection stood under the new credential is noticed here, and from here on by the hub.
+        self.app.confirm(self.member.as_ref()).await?;
+        Ok(Answer::Refreshed { ttl: Some(ttl) })
+    }
+
+    async fn sub_refresh(&self, channel: &str, token: &str) -> Result<Answer, Refusal> {
+        let claims =
+            self.admit(channel, token, DisconnectCode::SubscriptionExpired).map_err(|refusal| match refusal {
+                Refusal::Code(ErrorCode::PermissionDenied) => DisconnectCode::InvalidToken.into(),
+                other => other,
+            })?;
+        self.room_of(channel, ErrorCode::PermissionDenied).await?;
+        Ok(Answer::Refreshed { ttl: Some(self.ttl(claims.expires_at)) })
+    }
+}
+
+/// What a member hears without asking, and how it stands there. Its own channel also says that it is connected.
+fn server_side(member: &Member) -> impl Iterator<Item = (Address, Standing)> {
+    let own = member.user().map(|user| (Address::user(member.tenant, user.id), Standing::Present(user.clone())));
+    let org = (!member.is_guest()).then(|| (Address::org(member.tenant), Standing::Unseen));
+    let role = (Address::role(member.tenant, member.role), Standing::Unseen);
+    own.into_iter().chain(org).chain([role])
+}
+
+fn stats(presence: &BTreeMap<String, ClientInfo>) -> Answer {
+    let users: std::collections::BTreeSet<_> = presence.values().map(|info| info.user.as_str()).collect();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Answer::PresenceStats { clients: count(presence.len()), users: count(users.len()) }
+}
+
+impl App {
+    /// What a client missed behind `since`; nothing when it asks for nothing, or for more than fits into a reply.
+    async fn missed(&self, access: &RoomAccess, since: Option<Position>) -> Result<History, Error> {
+        let RoomAccess { room, .. } = access;
+        let (epoch, head) = (&room.epoch, room.head_seq);
+        let since = since.filter(|since| since.epoch.is_empty() || since.epoch == *epoch);
+        match since.and_then(|since| Some((since.offset, head.checked_sub(since.offset)?))) {
+            Some((after, 1..=MAX_MISSED)) => self.publications(access, Way::On(after), MAX_MISSED).await,
+            _ => Ok(History { epoch: epoch.clone(), top: head, publications: Vec::new() }),
+        }
+    }
+
+    /// A part of a room's history as publications, with its newest offset: at most `limit`, fewer when they are long.
+    async fn publications(&self, access: &RoomAccess, way: Way, limit: u64) -> Result<History, Error> {
+        let RoomAccess { tenant, room, floor, .. } = access;
+        let mut history = History { epoch: room.epoch.clone(), top: room.head_seq, publications: Vec::new() };
+        let mut page = match way {
+            Way::On(after) => Page::After(after.max(*floor)),
+            Way::Back(before) => Page::Before(before.min(room.head_seq + 1)),
+        };
+        let mut bytes = 0;
+        loop {
+            let left = limit.saturating_sub(history.publications.len() as u64);
+            let ask = PAGE.min(u32::try_from(left).unwrap_or(PAGE));
+            if ask == 0 {
+                return Ok(history);
+            }
+            let mut messages = self.store().history(*tenant, room.id, page, ask).await?;
+            let is_last = messages.len() < ask as usize;
+            if matches!(way, Way::Back(_)) {
+                messages.reverse();
+            }
+            for message in messages.iter().filter(|message| message.seq > *floor) {
+                let publication: Publication = message_publication(message);
+                bytes += publication.data.len();
+                if bytes > REPLY_BYTES && !history.publications.is_empty() {
+                    return Ok(history);
+                }
+                history.top = history.top.max(message.seq);
+                history.publications.push(publication);
+            }
+            let Some(last) = messages.last().filter(|last| !is_last && last.seq > *floor) else { return Ok(history) };
+            page = match way {
+                Way::On(_) => Page::After(last.seq),
+                Way::Back(_) => Page::Before(last.seq),
+            };
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One connection: its session asks, the application answers, the hub's publications and the clock go in, and what
+//! comes out is written.
+
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use meet_api::PresenceChange;
+use meet_centrifuge::{
+    Protocol, Session,
+    code::{DisconnectCode, UnsubscribeCode},
+    session::{Emulation, Opening, Output},
+};
+use tokio::time::Sleep;
+
+use crate::{
+    app::App,
+    auth::Member,
+    hub::{Address, Body, CloseReason, Connection, Drained, Publication, Scope, Subscription},
+    limits::Slot,
+};
+
+use super::{
+    super::transport::{Gone, WRITE_PATIENCE},
+    line::{Incoming, Line},
+};
+
+/// What may wait for one client before it is too slow.
+const OUTBOX_BYTES: usize = 1024 * 1024;
+/// How many bytes of replies are collected at most before they are written.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// A client and the way to it.
+pub(super) struct Client {
+    peer: Peer,
+    session: Session,
+    protocol: Protocol,
+    line: Line,
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    timer: Timer,
+}
+
+/// What the application knows of a client.
+pub(super) struct Peer {
+    pub(super) app: App,
+    pub(super) connection: Connection,
+    /// Who it is; `None` for nobody in particular, and before it has connected.
+    pub(super) member: Option<Member>,
+    pub(super) slot: Slot,
+    channels: HashMap<Address, Listening>,
+    /// How many channels it has listened to so far.
+    listened: u64,
+}
+
+/// A channel that the client listens to, under the name by which its session knows it.
+struct Listening {
+    name: String,
+    /// How many there were before it.
+    order: u64,
+    subscription: Subscription,
+}
+
+/// The one timer of a connection.
+#[derive(Default)]
+struct Timer(Option<(Duration, Pin<Box<Sleep>>)>);
+
+impl Timer {
+    /// Waits until the deadline; it is only set anew when that has moved.
+    async fn until(&mut self, deadline: Duration, now: Duration) {
+        if self.0.as_ref().is_none_or(|(set, _)| *set != deadline) {
+            self.0 = Some((deadline, Box::pin(tokio::time::sleep(deadline.saturating_sub(now)))));
+        }
+        if let Some((_, sleep)) = &mut self.0 {
+            sleep.as_mut().await;
+            self.0 = None;
+        }
+    }
+}
+
+/// How a connection ends.
+enum End {
+    Gone,
+    TooLarge,
+    Close(DisconnectCode),
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// What a reason of the server's is to clients of the protocol.
+fn disconnect(reason: CloseReason) -> DisconnectCode {
+    match reason {
+        CloseReason::Shutdown => DisconnectCode::Shutdown,
+        CloseReason::TooSlow => DisconnectCode::Slow,
+        // A new token of the same credential would not be had, so there is no use in coming back.
+        CloseReason::CredentialEnded => DisconnectCode::InvalidToken,
+        CloseReason::RoomGone => DisconnectCode::ForceReconnect,
+        CloseReason::Failed => DisconnectCode::ServerError,
+    }
+}
+
+impl Client {
+    /// A client that has said nothing yet.
+    pub(super) fn new(app: App, line: Line, protocol: Protocol, emulation: Option<Emulation>, slot: Slot) -> Self {
+        let id = app.clock().uuid();
+        let mut random = [0; 4];
+        app.clock().fill(&mut random);
+        let chance = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+        let opening = Opening { protocol, client: id.to_string(), emulation, chance };
+        let session = Session::new(Arc::clone(app.sessions()), opening, app.clock().monotonic());
+        let connection = app.hub().connect(id, None, Scope::Many, OUTBOX_BYTES);
+        Self {
+            peer: Peer { app, connection, member: None, slot, channels: HashMap::new(), listened: 0 },
+            session,
+            protocol,
+            line,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            timer: Timer::default(),
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn run(mut self) {
+        let end = match self.serve().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        let Self { peer, line, .. } = self;
+        let slot = peer.leave();
+        match end {
+            End::Gone => {}
+            End::TooLarge => line.close_too_large().await,
+            End::Close(code) => line.close(code).await,
+        }
+        drop(slot);
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        loop {
+            self.speak().await?;
+            self.hear();
+            self.speak().await?;
+            self.flush().await?;
+            let outbox = Arc::clone(self.peer.connection.outbox());
+            let (deadline, now) = (self.session.deadline(), self.peer.app.clock().monotonic());
+            tokio::select! {
+                () = outbox.wait() => {}
+                incoming = self.line.recv() => match incoming? {
+                    Incoming::Frame(frame) => self.session.receive(frame),
+                    Incoming::TooLarge => return Err(End::TooLarge),
+                },
+                () = self.timer.until(deadline, now) => self.session.tick(self.peer.app.clock().monotonic()),
+            }
+        }
+    }
+
+    /// Does what the session wants done.
+    async fn speak(&mut self) -> Result<(), End> {
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Send(reply) => {
+                    self.batch_bytes += reply.len();
+                    self.batch.push(reply);
+                    if self.batch_bytes >= BATCH_BYTES {
+                        self.flush().await?;
+                    }
+                }
+                Output::Ask(ask) => {
+                    if let Some(reason) = self.peer.connection.outbox().closed() {
+                        return Err(End::Close(disconnect(reason)));
+                    }
+                    // Most connections only listen: what is asked rarely is boxed, so that their tasks stay small.
+                    let answer = Box::pin(self.peer.decide(ask)).await;
+                    self.session.answer(answer, self.peer.app.clock().monotonic());
+                }
+                Output::Left(channel) => self.peer.channels.retain(|_, listening| listening.name != channel),
+                Output::Close(code) => {
+                    self.flush().await?;
+                    return Err(End::Close(code));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the session everything that waits in the queue.
+    fn hear(&mut self) {
+        match self.peer.connection.outbox().drain() {
+            Drained::Closed(reason) => self.session.disconnect(disconnect(reason)),
+            Drained::Publications(publications) => {
+                for publication in publications {
+                    self.take(&publication);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, publication: &Publication) {
+        let Some(listening) = self.peer.channels.get(&publication.address) else { return };
+        let (channel, session) = (listening.name.as_str(), &mut self.session);
+        match &publication.body {
+            Body::Ended(_) => session.unsubscribe(channel, UnsubscribeCode::Server),
+            Body::Presence(event) if matches!(event.change, PresenceChange::Join | PresenceChange::Leave) => {
+                session.event(channel, publication.pushed(self.protocol));
+            }
+            _ => session.publication(channel, publication.offset().unwrap_or(0), publication.pushed(self.protocol)),
+        }
+    }
+
+    /// Writes what was collected, unless the connection is to end first: a client that does not read is not waited for.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        let outbox = self.peer.connection.outbox();
+        tokio::select! {
+            biased;
+            sent = self.line.send(&mut self.batch) => Ok(sent?),
+            reason = outbox.wait_closed() => Err(End::Close(disconnect(reason))),
+            () = tokio::time::sleep(WRITE_PATIENCE) => Err(End::Close(DisconnectCode::Slow)),
+        }
+    }
+}
+
+impl Peer {
+    /// Keeps a subscription for as long as the session listens.
+    pub(super) fn keep(&mut self, address: Address, name: String, subscription: Subscription) {
+        self.listened += 1;
+        self.channels.insert(address, Listening { name, order: self.listened, subscription });
+    }
+
+    /// Stops listening, latest first, so that others see the client leave its rooms before it is gone; what is left is
+    /// its place among the connections.
+    fn leave(self) -> Slot {
+        let mut channels: Vec<_> = self.channels.into_values().collect();
+        channels.sort_by_key(|listening| listening.order);
+        while let Some(Listening { subscription, .. }) = channels.pop() {
+            drop(subscription);
+        }
+        drop(self.connection);
+        self.slot
+    }
+}

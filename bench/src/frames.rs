@@ -6,6 +6,8 @@
 pub(crate) enum Frame<'b> {
     /// A text.
     Text(&'b [u8]),
+    /// Bytes.
+    Binary(&'b [u8]),
     /// A ping that wants its bytes back.
     Ping(&'b [u8]),
     /// The end, with its code.
@@ -25,6 +27,7 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let payload = bytes.get(begin..begin.checked_add(length)?)?;
     let frame = match kind & 0x0f {
         1 => Frame::Text(payload),
+        2 => Frame::Binary(payload),
         8 => Frame::Close(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))),
         9 => Frame::Ping(payload),
         _ => Frame::Other,
@@ -32,11 +35,33 @@ pub(crate) fn first(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     Some((frame, begin + length))
 }
 
-/// The answer to a ping, masked with zeros.
+/// The answer to a ping.
 pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len().min(125)).unwrap_or(125);
-    let mut frame = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
-    frame.extend_from_slice(&payload[..usize::from(length)]);
+    masked(10, &payload[..payload.len().min(125)])
+}
+
+/// A text or bytes for the server.
+pub(crate) fn data(is_text: bool, payload: &[u8]) -> Vec<u8> {
+    masked(if is_text { 1 } else { 2 }, payload)
+}
+
+/// A whole frame, masked with zeros.
+fn masked(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(payload.len() + 14);
+    frame.push(0x80 | kind);
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(length @ ..126), _) => frame.push(0x80 | length),
+        (_, Ok(length)) => {
+            frame.push(0xfe);
+            frame.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            frame.push(0xff);
+            frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
     frame
 }
 
@@ -75,6 +100,14 @@ mod tests {
         assert_eq!(first(&[0x88, 2, 0x03, 0xf5]), Some((Frame::Close(1013), 4)));
         assert_eq!(first(&[0x89, 0]), Some((Frame::Ping(b""), 2)));
         assert_eq!(first(&[0x81]), None);
+    }
+
+    #[test]
+    fn a_frame_for_the_server_is_masked_and_tells_its_length() {
+        assert_eq!(pong(b"ab"), [0x8a, 0x82, 0, 0, 0, 0, b'a', b'b']);
+        assert_eq!(data(true, b"{}"), [0x81, 0x82, 0, 0, 0, 0, b'{', b'}']);
+        assert_eq!(data(false, &[7; 200])[..8], [0x82, 0xfe, 0, 200, 0, 0, 0, 0]);
+        assert_eq!(data(false, &vec![7; 70_000])[..10], [0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
     }
 
     #[test]

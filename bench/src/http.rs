@@ -18,6 +18,7 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Http {
     stream: TcpStream,
     fixed: String,
+    name: String,
     buffer: Vec<u8>,
 }
 
@@ -47,15 +48,20 @@ impl Http {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
         let fixed = format!("Host: {}\r\nAuthorization: Bearer {}\r\n", target.address, target.key);
-        Ok(Self { stream, fixed, buffer: Vec::with_capacity(CHUNK) })
+        Ok(Self { stream, fixed, name: String::new(), buffer: Vec::with_capacity(CHUNK) })
+    }
+
+    /// From now on speaks as an agent of this name.
+    pub(crate) fn speak_as(&mut self, name: &str) {
+        self.name = format!("X-Meet-Name: {name}\r\nX-Meet-Kind: agent\r\n");
     }
 
     /// Asks, and takes the whole answer; any status but `expected` is an error.
     pub(crate) async fn call(&mut self, expected: u16, method: &str, path: &str, body: &str) -> Outcome<Answer> {
         let length = body.len();
-        let fixed = &self.fixed;
+        let Self { fixed, name, .. } = &*self;
         let request = format!(
-            "{method} {path} HTTP/1.1\r\n{fixed}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\n{fixed}{name}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes()).await?;
         let (status, head, length) = loop {

@@ -33,6 +33,13 @@ pub(crate) fn resident(process: u32) -> Outcome<u32> {
     field(&status, "VmRSS:").and_then(|text| text.parse().ok()).ok_or_else(|| "the system tells no VmRSS".into())
 }
 
+/// How many descriptors a process may have.
+pub(crate) fn descriptor_limit(process: u32) -> Outcome<u64> {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits"))?;
+    let word = field(&limits, "Max open files").ok_or("the system tells no limit of open files")?;
+    Ok(word.parse().unwrap_or(u64::MAX))
+}
+
 /// The first word behind a label.
 fn field<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(label)?.split_whitespace().next())

@@ -5,19 +5,27 @@
 //! minimal HTTP and WebSocket client, so that it takes little from the server on the same cores.
 //!
 //! Each benchmark starts a fresh server in a directory of its own, with all limits lifted, or loads one that runs
-//! already on this machine (`--url`, `--key`, `--pid`; lift its limits yourself). It is bounded in count and time, talks
-//! to loopback addresses only, and takes its files away when it ends.
+//! already on this machine (`--url`, `--key`, `--pid`; lift its limits yourself). It is bounded in count and time, and
+//! takes its files away when it ends.
+//!
+//! The benchmarks of the Centrifugo protocol measure any server that speaks it: `--url ws://…/connection/websocket` with
+//! `--token-secret` or `--token`, a `--namespace` in which clients may subscribe and publish, and `--pid` where it runs
+//! on this machine. Without its process there is no figure of CPU or memory, and the table says so.
 //!
 //! It judges no correctness but what it needs for its figures (gaps and duplicates in what subscribers receive), and
 //! asserts nothing: a goal that is missed is a word in the table.
 
 mod audience;
+mod channel;
 mod clock;
 mod frames;
+mod holder;
 mod http;
 mod machine;
 mod posting;
 mod report;
+mod socket;
+mod tally;
 mod target;
 mod work;
 
@@ -54,8 +62,9 @@ pub(crate) struct Setup {
     /// A tenth of everything: shows that it works, measures little
     #[arg(long, global = true)]
     quick: bool,
-    /// A server on this machine that runs already, as host:port
-    #[arg(long, global = true, value_name = "ADDRESS", requires_all = ["key", "pid"])]
+    /// A server that runs already: ours on this machine as host:port with --key and --pid, or any that speaks the
+    /// Centrifugo protocol as ws://host:port/path
+    #[arg(long, global = true, value_name = "ADDRESS")]
     url: Option<String>,
     /// Its key, without limits
     #[arg(long, global = true)]
@@ -63,6 +72,8 @@ pub(crate) struct Setup {
     /// Its process
     #[arg(long, global = true)]
     pid: Option<u32>,
+    #[command(flatten)]
+    access: channel::peer::Access,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -83,15 +94,39 @@ enum Work {
     CatchUp,
     /// As many idle sockets as there are descriptors
     Idle,
+    /// The five that follow
+    Channels,
+    /// Centrifugo protocol, JSON and Protobuf: one channel, 100, 1000 and 10 000 subscribers, back to back
+    ChannelFanOut,
+    /// Centrifugo protocol: 20 messages a second, 1000 subscribers
+    ChannelPaced,
+    /// Centrifugo protocol: as many idle connections as there are descriptors
+    ChannelIdle,
+    /// Centrifugo protocol: 1000 connections come back 500 messages behind, with recovery
+    ChannelStorm,
+    /// Centrifugo protocol: 1000 people join one channel with presence
+    ChannelPresence,
     /// Holds idle sockets until standard input ends: a second generator for `idle`
     #[command(hide = true)]
     Hold(work::idle::HoldArgs),
+    /// The same for `channel-idle`
+    #[command(hide = true)]
+    HoldChannel(work::channel::idle::HoldArgs),
 }
+
+/// The works of the Centrifugo protocol, which need nothing of a server but that.
+const CHANNEL_WORKS: [Work; 5] =
+    [Work::ChannelFanOut, Work::ChannelPaced, Work::ChannelIdle, Work::ChannelStorm, Work::ChannelPresence];
 
 impl Setup {
     /// So many, or a tenth of it.
     pub(crate) fn scaled(&self, count: u32) -> u32 {
         if self.quick { (count / 10).max(10) } else { count }
+    }
+
+    /// The address of a server of which nothing is known but that it speaks the Centrifugo protocol.
+    pub(crate) fn websocket(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| url.contains("://") && !url.starts_with("http://"))
     }
 
     /// Whether the server is somebody else's.
@@ -101,7 +136,13 @@ impl Setup {
 
     /// A server to measure, and the directory that must outlive it.
     pub(crate) async fn server(&self) -> Outcome<(Server, Option<Home>)> {
-        if let (Some(url), Some(key), Some(process)) = (&self.url, &self.key, self.pid) {
+        if self.websocket().is_some() {
+            return Err("this work needs our server's API: with a ws:// server only those of channels do".into());
+        }
+        if let Some(url) = &self.url {
+            let (Some(key), Some(process)) = (&self.key, self.pid) else {
+                return Err("--url needs --key and --pid".into());
+            };
             let address = url.trim_start_matches("http://").trim_end_matches('/');
             let address: SocketAddr = address.parse().map_err(|_| "--url must be an address such as 127.0.0.1:3000")?;
             if !address.ip().is_loopback() {
@@ -133,15 +174,21 @@ async fn run(setup: &Setup, work: Option<Work>) -> Outcome<()> {
     if let Some(Work::Hold(args)) = work {
         return work::idle::hold(args).await;
     }
+    if let Some(Work::HoldChannel(args)) = work {
+        return work::channel::idle::hold(args).await;
+    }
     std::fs::create_dir_all(&setup.directory)?;
     println!("{}\n", machine::describe(&setup.directory));
     if setup.quick {
         println!("A tenth of everything: these figures say little.\n");
     }
     let works = match work {
-        None | Some(Work::All) => {
-            vec![Work::FanOut, Work::Idle, Work::Posts, Work::History, Work::CatchUp, Work::Start, Work::Growth]
+        None | Some(Work::All) if setup.websocket().is_none() => {
+            let rooms =
+                [Work::FanOut, Work::Idle, Work::Posts, Work::History, Work::CatchUp, Work::Start, Work::Growth];
+            rooms.into_iter().chain(CHANNEL_WORKS).collect()
         }
+        None | Some(Work::All | Work::Channels) => CHANNEL_WORKS.to_vec(),
         Some(one) => vec![one],
     };
     let mut rows = Vec::new();
@@ -154,7 +201,12 @@ async fn run(setup: &Setup, work: Option<Work>) -> Outcome<()> {
             Work::Growth => work::growth::run(setup, descriptors).await,
             Work::CatchUp => work::catch_up::run(setup).await,
             Work::Idle => work::idle::run(setup, descriptors).await,
-            Work::All | Work::Hold(_) => Ok(Vec::new()),
+            Work::ChannelFanOut => work::channel::fan_out::run(setup, descriptors).await,
+            Work::ChannelPaced => work::channel::paced::run(setup).await,
+            Work::ChannelIdle => work::channel::idle::run(setup, descriptors).await,
+            Work::ChannelStorm => work::channel::storm::run(setup).await,
+            Work::ChannelPresence => work::channel::presence::run(setup).await,
+            Work::All | Work::Channels | Work::Hold(_) | Work::HoldChannel(_) => Ok(Vec::new()),
         };
         for row in measured? {
             eprintln!("{}, {}: {} ({})", row.work, row.measure, row.result, row.beside);

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::task::JoinSet;
 
-use crate::{Outcome, audience::Tally, http::Http, target::Target};
+use crate::{Outcome, channel::client::Client, http::Http, tally::Tally, target::Target};
 
 /// How many messages may be under way to an audience before the next one is posted: more would only measure how long
 /// queues get.
@@ -27,9 +27,27 @@ pub(crate) fn content(number: u64) -> String {
     format!("{number} {}", &WORDS[begin..begin + 193])
 }
 
+/// One connection that posts.
+pub(crate) enum Poster {
+    /// To rooms of our server.
+    Http(Http),
+    /// To channels, by the Centrifugo protocol.
+    Socket(Box<Client>),
+}
+
+impl Poster {
+    /// Posts one message and waits until it is taken.
+    pub(crate) async fn post(&mut self, place: &str, number: u64) -> Outcome<()> {
+        match self {
+            Self::Http(http) => post(http, place, number).await.map(drop),
+            Self::Socket(client) => client.publish(place, body(number)).await,
+        }
+    }
+}
+
 /// Open connections that post.
 pub(crate) struct Posters {
-    connections: Vec<Http>,
+    connections: Vec<Poster>,
     posted: u64,
 }
 
@@ -47,9 +65,19 @@ impl Posters {
     pub(crate) async fn connect(target: &Target, count: usize) -> Outcome<Self> {
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
-            connections.push(Http::connect(target).await?);
+            connections.push(Poster::Http(Http::connect(target).await?));
         }
-        Ok(Self { connections, posted: 0 })
+        Ok(Self::new(connections))
+    }
+
+    /// Takes connections that are open.
+    pub(crate) fn new(connections: Vec<Poster>) -> Self {
+        Self { connections, posted: 0 }
+    }
+
+    /// Takes one of the connections away.
+    pub(crate) fn pop(&mut self) -> Option<Poster> {
+        self.connections.pop()
     }
 
     /// Posts `count` messages as fast as they are acknowledged, to the rooms in turn, and waits for the last one.
@@ -59,13 +87,13 @@ impl Posters {
         let before = pace.as_ref().map_or(0, |pace| pace.tally.messages());
         let begin = self.posted;
         let mut posting = JoinSet::new();
-        for mut http in self.connections.drain(..) {
+        for mut poster in self.connections.drain(..) {
             let (next, rooms, pace) = (Arc::clone(&next), Arc::clone(rooms), pace.clone());
             posting.spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= end {
-                        return Ok::<_, crate::Failure>(http);
+                        return Ok::<_, crate::Failure>(poster);
                     }
                     if let Some(pace) = &pace {
                         while number - begin > (pace.tally.messages() - before) / pace.subscribers + AHEAD {
@@ -74,7 +102,7 @@ impl Posters {
                         }
                     }
                     let room = &rooms[usize::try_from(number).unwrap_or(0) % rooms.len()];
-                    post(&mut http, room, number).await?;
+                    poster.post(room, number).await?;
                 }
             });
         }
@@ -88,8 +116,12 @@ impl Posters {
 
 /// Posts one message and gives its `seq`; the answer is the only thing waited for.
 pub(crate) async fn post(http: &mut Http, room: &str, number: u64) -> Outcome<crate::http::Answer> {
-    let body = format!(r#"{{"sender":"bench","content":"{}"}}"#, content(number));
-    http.call(201, "POST", &format!("/api/rooms/{room}/messages"), &body).await
+    http.call(201, "POST", &format!("/api/rooms/{room}/messages"), &body(number)).await
+}
+
+/// The JSON of a message.
+fn body(number: u64) -> String {
+    format!(r#"{{"sender":"bench","content":"{}"}}"#, content(number))
 }
 
 #[cfg(test)]

@@ -50,7 +50,13 @@ impl Rounds {
 
     /// The one in the middle: on a shared machine single rounds are disturbed.
     pub(crate) fn median(&self) -> f64 {
-        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+        self.at(50)
+    }
+
+    /// The one below which so many of a hundred lie.
+    pub(crate) fn at(&self, percent: usize) -> f64 {
+        let place = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
+        self.0.get(place).copied().unwrap_or(f64::NAN)
     }
 
     /// The smallest and the greatest.
@@ -58,6 +64,16 @@ impl Rounds {
         let edge = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
         format!("{}–{}", short(edge(self.0.first())), short(edge(self.0.last())))
     }
+}
+
+/// A figure with its unit, or that there is none.
+pub(crate) fn figure(value: f64, unit: &str) -> String {
+    if value.is_nan() { "not measured".to_owned() } else { format!("{} {unit}", short(value)) }
+}
+
+/// Whether a figure keeps to its goal; `None` where there is no figure.
+pub(crate) fn met(value: f64, goal: f64) -> Option<bool> {
+    (!value.is_nan()).then_some(value <= goal)
 }
 
 /// A number with three digits that matter.
@@ -82,6 +98,20 @@ mod tests {
             rounds.push(value);
         }
         assert_eq!((rounds.median(), rounds.spread()), (3.0, "2.00–100".to_owned()));
+    }
+
+    #[test]
+    fn nearly_all_lie_below_the_ninety_ninth() {
+        let mut rounds = Rounds::default();
+        (0..600).rev().for_each(|value| rounds.push(f64::from(value)));
+        assert_eq!((rounds.at(50), rounds.at(99), rounds.at(100)), (300.0, 594.0, 599.0));
+        assert!(Rounds::default().at(99).is_nan());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_said_to_be_so() {
+        assert_eq!((figure(1.5, "µs"), met(1.5, 1.0)), ("1.50 µs".to_owned(), Some(false)));
+        assert_eq!((figure(f64::NAN, "µs"), met(f64::NAN, 1.0)), ("not measured".to_owned(), None));
     }
 
     #[test]

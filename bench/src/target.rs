@@ -43,11 +43,6 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The CPU time that its process has used.
-    pub(crate) fn cpu(&self) -> Outcome<Duration> {
-        machine::cpu(self.process)
-    }
-
     /// Its resident memory, in KiB.
     pub(crate) fn resident(&self) -> Outcome<u32> {
         machine::resident(self.process)
@@ -191,7 +186,7 @@ fn address_of(child: &mut Child) -> Outcome<SocketAddr> {
 /// CPU and wall time of a piece of work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spent {
-    /// CPU seconds of the server.
+    /// CPU seconds of the server; not a number where its process is not known.
     pub(crate) cpu: f64,
     /// Wall seconds.
     pub(crate) wall: f64,
@@ -209,22 +204,29 @@ impl Spent {
     }
 }
 
-/// Watches the server from now on.
-pub(crate) struct Watch<'t> {
-    target: &'t Target,
+/// Watches a server from now on.
+pub(crate) struct Watch {
+    process: Option<u32>,
     cpu: Duration,
     begin: Instant,
 }
 
-impl<'t> Watch<'t> {
+impl Watch {
     /// Begins.
-    pub(crate) fn begin(target: &'t Target) -> Outcome<Self> {
-        Ok(Self { target, cpu: target.cpu()?, begin: clock::now() })
+    pub(crate) fn begin(target: &Target) -> Outcome<Self> {
+        Self::of(Some(target.process))
+    }
+
+    /// The same for a process that may not be known: then time passes, and no CPU time is told.
+    pub(crate) fn of(process: Option<u32>) -> Outcome<Self> {
+        Ok(Self { process, cpu: process.map_or(Ok(Duration::ZERO), machine::cpu)?, begin: clock::now() })
     }
 
     /// What was spent since.
     pub(crate) fn end(&self) -> Outcome<Spent> {
-        let cpu = self.target.cpu()?.saturating_sub(self.cpu).as_secs_f64();
-        Ok(Spent { cpu, wall: self.begin.elapsed().as_secs_f64() })
+        let wall = self.begin.elapsed().as_secs_f64();
+        let Some(process) = self.process else { return Ok(Spent { cpu: f64::NAN, wall }) };
+        let cpu = machine::cpu(process)?.saturating_sub(self.cpu).as_secs_f64();
+        Ok(Spent { cpu, wall })
     }
 }

@@ -1,6 +1,7 @@
 //! The benchmarks, one module each.
 
 pub(crate) mod catch_up;
+pub(crate) mod channel;
 pub(crate) mod fan_out;
 pub(crate) mod growth;
 pub(crate) mod history;

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Outcome, Setup,
-    audience::{Audience, Entry, Tally},
+    audience::{Audience, Entry},
     clock,
     http::Http,
     posting::{self, Posters},
     report::{Rounds, Row, short},
+    tally::Tally,
     target::{Target, Watch},
 };
 

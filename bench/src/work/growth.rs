@@ -24,12 +24,17 @@ const FLAT: f64 = 1.25;
 
 /// Both directions.
 pub(crate) async fn run(setup: &Setup, descriptors: u64) -> Outcome<Vec<Row>> {
-    let most = u32::try_from(descriptors.saturating_sub(400)).unwrap_or(u32::MAX).min(setup.scaled(10_000));
+    let most = most_sockets(setup, descriptors);
     Ok(vec![subscribers(setup, most).await?, rooms(setup, most).await?])
 }
 
+/// How many sockets the largest step has.
+pub(super) fn most_sockets(setup: &Setup, descriptors: u64) -> u32 {
+    u32::try_from(descriptors.saturating_sub(400)).unwrap_or(u32::MAX).min(setup.scaled(10_000))
+}
+
 /// 100, 1000 and 10 000, or as far as it goes.
-fn steps(first: u32, most: u32) -> Vec<u32> {
+pub(super) fn steps(first: u32, most: u32) -> Vec<u32> {
     let mut steps: Vec<u32> =
         std::iter::successors(Some(first), |step| step.checked_mul(10)).take_while(|step| *step < most).collect();
     steps.push(most);

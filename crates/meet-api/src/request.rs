@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConferenceKind, InviteId, Kind, Media, Role, TenantId, Timestamp, User, Visibility};
+use crate::{ChosenStatus, ConferenceKind, InviteId, Kind, Media, Role, TenantId, Timestamp, User, UserId, Visibility};
 
 /// `POST /api/rooms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +171,24 @@ pub struct NewInvite {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewConnectionToken {}
+
+/// `PUT /presence/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetStatus {
+    /// As what to be seen.
+    pub status: ChosenStatus,
+}
+
+/// As what a user chose to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OwnStatus {
+    /// The user's id.
+    pub user: UserId,
+    /// As what.
+    pub status: ChosenStatus,
+}
 
 /// A token for the realtime gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,11 +10,13 @@ use crate::{
 };
 
 impl App {
-    /// Keeps as what a user wants to be seen, by all of its connections and those to come.
+    /// Keeps as what a user of the member wants to be seen, by all of its connections and those to come.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] when the user is gone.
-    pub async fn set_status(&self, tenant: TenantId, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
+    /// [`Error::InvalidKey`] when the credential has ended, or the user is gone.
+    pub async fn set_status(&self, member: &Member, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
+        self.confirm(Some(member)).await?;
+        let tenant = member.tenant;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
         if !self.store().set_status(tenant, user, chosen).await? {

@@ -205,7 +205,7 @@ impl App {
                 nbf: None,
             },
             Some(member) => {
-                let user = self.token_user(member, named).await?;
+                let user = self.user_of(member, named).await?;
                 ConnectionPayload {
                     sub: user.id.to_string(),
                     channels: member.server_channels(user.id),
@@ -232,19 +232,25 @@ impl App {
     ) -> Result<RealtimeToken, Error> {
         let sub = match caller {
             None => String::new(),
-            Some(member) => self.token_user(member, named).await?.id.to_string(),
+            Some(member) => self.user_of(member, named).await?.id.to_string(),
         };
         let (iat, exp) = life(self.clock().now());
         let payload = SubscriptionPayload { sub, channel: format!("chat:{}", room.room.id), iat, exp, nbf: None };
         issue(self.signing_keys().subscription.sign(&payload), exp)
     }
 
-    /// As whom a token lets its bearer speak.
-    async fn token_user(&self, member: &Member, named: Named) -> Result<User, Error> {
+    /// The user that a member is: a session's own, or the one that a bare key names.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a bare key names none, [`Error::NameTaken`] when a guest has the name,
+    /// [`Error::Forbidden`] when a session names another than its own.
+    pub(crate) async fn user_of(&self, member: &Member, named: Named) -> Result<User, Error> {
         match &member.who {
             Who::Key => {
                 let name = named.name.ok_or_else(|| {
-                    Error::Invalid(format!("{NAME_HEADER} is required with an API key: it says whom the token is for"))
+                    Error::Invalid(format!(
+                        "{NAME_HEADER} is required with an API key: it says for whom of its users this is"
+                    ))
                 })?;
                 self.named_user(member, name, named.kind.unwrap_or(Kind::Human)).await
             }

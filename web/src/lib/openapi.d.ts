@@ -392,6 +392,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See as what users are seen now.
+         * @description Whoever is not here, is not known, or shares no room with you as a guest is `offline` alike.
+         */
+        get: operations["list-statuses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/presence/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Choose as what you are seen.
+         * @description It holds for all of your connections and is kept until you choose again. Who is `invisible` looks to everybody else
+         *     as if it were not here.
+         */
+        put: operations["set-status"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -452,6 +493,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * @description As what a user chose to be seen.
+         * @enum {string}
+         */
+        ChosenStatus: "online" | "away" | "busy" | "invisible";
         /** @description Where conferences are. */
         ConferenceConfig: {
             /** @description How they are spoken to. */
@@ -618,6 +664,13 @@ export interface components {
             /** @description Its first 8 characters, by which it is told from others. */
             prefix: string;
         };
+        /** @description As what a user chose to be seen. */
+        OwnStatus: {
+            /** @description As what. */
+            status: components["schemas"]["ChosenStatus"];
+            /** @description The user's id. */
+            user: components["schemas"]["UserId"];
+        };
         /** @description One user who is in a room now. */
         PresenceMember: {
             /** @description Person or program. */
@@ -692,6 +745,11 @@ export interface components {
              */
             watching: number;
         };
+        /**
+         * @description As what a user is seen.
+         * @enum {string}
+         */
+        SeenStatus: "online" | "away" | "busy" | "offline" | "invisible";
         /** @description `POST /api/rooms/{id}/messages`. */
         SendMessage: {
             /** @description 1 to 32 768 bytes. */
@@ -713,6 +771,11 @@ export interface components {
             /** @description The session token, given once and only to a caller without an Origin. */
             token?: string | null;
             user?: components["schemas"]["User"] | null;
+        };
+        /** @description `PUT /presence/status`. */
+        SetStatus: {
+            /** @description As what to be seen. */
+            status: components["schemas"]["ChosenStatus"];
         };
         /** @description `POST /api/session`: sign in by exactly one of `key`, `invite` and `owner`. */
         SignIn: {
@@ -770,6 +833,13 @@ export interface components {
          * @description A person or an agent of one tenant.
          */
         UserId: string;
+        /** @description As what a user is seen now. */
+        UserStatus: {
+            /** @description As what the caller sees it. */
+            status: components["schemas"]["SeenStatus"];
+            /** @description The user's id. */
+            user: components["schemas"]["UserId"];
+        };
         /**
          * @description Who may read a room.
          * @enum {string}
@@ -3626,6 +3696,193 @@ export interface operations {
             };
             /** @description The server cannot do this just now; `Retry-After` says when to come back. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "list-statuses": {
+        parameters: {
+            query: {
+                /** @description A user's id; 1 to 100 of them. */
+                user: components["schemas"]["UserId"][];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description In the order in which you asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserStatus"][];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "set-status": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string | null;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetStatus"];
+            };
+        };
+        responses: {
+            /** @description What you chose. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnStatus"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A session speaks as itself, or a cookie came along from the page of another server. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -4,6 +4,7 @@ mod keys;
 mod messages;
 mod operations;
 mod page;
+mod presence;
 mod realtime;
 mod rooms;
 mod session;
@@ -31,6 +32,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(realtime::get_connection_token))
         .routes(routes!(realtime::get_subscribe_token))
         .routes(routes!(realtime::get_realtime_config))
+        .routes(routes!(presence::set_status))
+        .routes(routes!(presence::list_statuses))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))

@@ -19,8 +19,8 @@ use crate::{
     tokens::{KIND_HEADER, NAME_HEADER, Named},
 };
 
-/// As whom the caller wants a token.
-pub(super) struct As(Named);
+/// As whom the caller asks.
+pub(super) struct As(pub(super) Named);
 
 impl FromRequestParts<App> for As {
     type Rejection = Refusal;

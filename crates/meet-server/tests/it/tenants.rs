@@ -38,6 +38,8 @@ const ROUTES: &[(&str, Route)] = &[
     ("create-room", Route::Own),
     ("get-session", Route::Own),
     ("lobby-events", Route::Own),
+    ("set-status", Route::Own),
+    ("list-statuses", Route::Own),
     ("get-room", Route::Read),
     ("get-presence", Route::Read),
     ("list-messages", Route::Read),
@@ -154,6 +156,7 @@ fn body_of(operation: &str) -> Value {
         "update-room" => json!({ "name": "taken over" }),
         "create-invite" => json!({ "role": "member" }),
         "create-room" => json!({ "name": "my own" }),
+        "set-status" => json!({ "status": "busy" }),
         "sign-in" => json!({ "key": "mai_000000000000000000000000", "name": "Mallory" }),
         _ => Value::Null,
     }
@@ -191,7 +194,11 @@ async fn answer_of(
             (stream.status, heard, None)
         }
         _ => {
-            let query = if operation == "search-messages" { format!("?q={MARK}") } else { String::new() };
+            let query = match operation {
+                "search-messages" => format!("?q={MARK}"),
+                "list-statuses" => "?user=01900000-0000-7000-8000-000000000001".to_owned(),
+                _ => String::new(),
+            };
             // A key must say for whom a token is; the one session that is no guest's has this very name.
             let named = caller.clone().with_header("x-meet-name", "Mallory");
             let caller = if is_guest { caller } else { &named };

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the server and the load generator for speed, and measures; arguments go to the load generator.
+# Builds the server and the load generator for speed, and measures; arguments go to the load generator, which knows the
+# works by name: channel-storm is one, channels are all of the Centrifugo protocol.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -40,9 +40,9 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// A result of anything here.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
-/// Measures a meet-ai server.
+/// Measures a meet-ai server, or another one that speaks the Centrifugo protocol, and prints a table.
 #[derive(Debug, Parser)]
-#[command(name = "meet-bench", about = "Measures a meet-ai server and prints a table")]
+#[command(name = "meet-bench")]
 struct Cli {
     #[command(flatten)]
     setup: Setup,

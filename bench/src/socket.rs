@@ -48,7 +48,7 @@ pub(crate) async fn open(address: SocketAddr, source: Source, head: &str) -> Out
     loop {
         if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
             if !answer.starts_with(b"HTTP/1.1 101") {
-                return Err(format!("no socket: {}", String::from_utf8_lossy(&answer)).into());
+                return Err(format!("no socket: {}", String::from_utf8_lossy(&answer).trim()).into());
             }
             return Ok((stream, answer.split_off(end + 4)));
         }

@@ -64,6 +64,9 @@ impl Other {
         let rest = url.strip_prefix("ws://").ok_or("a server is named as ws://host:port/path, without TLS")?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let address = host.to_socket_addrs()?.next().ok_or("the host of --url has no address")?;
+        if setup.pid.is_some() && !address.ip().is_loopback() {
+            return Err("--pid says nothing of a server on another machine".into());
+        }
         Ok(Self {
             address,
             host: host.to_owned(),

@@ -5,11 +5,12 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || set -- postgresql python3 chromium strace
+[ $# -gt 0 ] || set -- postgresql python3 python3-venv chromium strace
 is_installed() {
   case $1 in
     postgresql) [ -n "$(postgres_programs)" ] ;;
     chromium) chromium_program >/dev/null ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) have "$1" ;;
   esac
 }

@@ -22,6 +22,16 @@ binary() {
   cargo build --profile ci --locked
 }
 
+# Says why it cannot be installed; only CI insists on it, and the tests that need it say that they were skipped.
+python_sdk() {
+  scripts/install-python-sdk.sh || ! strict
+}
+
+# The program that drives the Rust SDK; `cargo test` built it already.
+rust_sdk() {
+  cargo build --workspace --examples --locked
+}
+
 end_to_end() {
   install_packages e2e && MEET_AI_BIN="$TARGET/ci/meet-ai" npm --prefix e2e run --silent test
 }
@@ -38,6 +48,8 @@ have strace || skip "syncs before acknowledgements" "apt-get install strace, as 
 [ "$(id -u)" = 0 ] || skip "full disks" "only root may mount a small disk"
 stage "the page's own tests" page_tests || true
 chromium_program >/dev/null || skip "the pages in a browser" "apt-get install chromium, as root"
+stage "the Python SDK" python_sdk || true
+stage "the Rust SDK" rust_sdk || true
 if stage "build the binary" binary; then
   stage "end to end" end_to_end || true
 else

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-export const binary = process.env.MEET_AI_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'ci/meet-ai');
+export const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
+export const binary = process.env.MEET_AI_BIN ?? join(target, 'ci/meet-ai');
 
 // How long anything may take before it counts as hung; never a measure of speed.
 export const PATIENCE = 30_000;

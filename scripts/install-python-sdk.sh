@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs the Python SDK that the tests drive, into a virtual environment of its own and only when its list changed.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+list=e2e/sdk/python/requirements.txt
+place=$TARGET/sdk-python
+wanted=$(sha256sum <"$list")
+if [ "$(cat "$place/.list-hash" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+have python3 || die "Python 3.10 or later is missing: as root, apt-get install python3 python3-venv"
+say "installing the Python SDK"
+python3 -m venv --clear "$place" || die "as root, apt-get install python3-venv"
+"$place/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement "$list" ||
+  die "the Python SDK could not be installed from PyPI"
+printf '%s\n' "$wanted" >"$place/.list-hash"

@@ -177,3 +177,275 @@ impl Hub {
         self.place_of(person, PARTS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use meet_api::{Kind, PresenceChange, RoomId, User};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::hub::{Body, Connection, Drained, Scope, Standing, Subscription};
+
+    const USERS: u128 = 3;
+    const ROOMS: u128 = 2;
+
+    fn tenant() -> TenantId {
+        TenantId::from_uuid(Uuid::from_u128(1))
+    }
+
+    fn person(n: u128) -> Person {
+        Person { tenant: tenant(), user: UserId::from_uuid(Uuid::from_u128(n)) }
+    }
+
+    fn room(n: u128) -> Address {
+        Address::chat(tenant(), RoomId::from_uuid(Uuid::from_u128(n)))
+    }
+
+    fn present(n: u128) -> Standing {
+        Standing::Present(User { id: person(n).user, name: format!("user {n}"), kind: Kind::Human })
+    }
+
+    /// Chance that repeats itself.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, end: u128) -> u128 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            u128::from(self.0 >> 33) % end
+        }
+
+        fn chosen(&mut self) -> ChosenStatus {
+            let all = [ChosenStatus::Online, ChosenStatus::Away, ChosenStatus::Busy, ChosenStatus::Invisible];
+            // Every other time it is the one that matters.
+            if self.below(2) == 0 { ChosenStatus::Invisible } else { all[usize::try_from(self.below(4)).unwrap()] }
+        }
+    }
+
+    /// A connection in a channel, as the reference sees it.
+    struct Joined {
+        who: u128,
+        at: Address,
+        client: Uuid,
+        is_named: bool,
+        _subscription: Subscription,
+        _connection: Connection,
+    }
+
+    /// Who is seen: in each room the status by user and connection, and how many watch; each user's status.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    struct Seen {
+        rooms: BTreeMap<u128, BTreeMap<(UserId, Uuid), Status>>,
+        watching: BTreeMap<u128, u64>,
+        statuses: BTreeMap<u128, SeenStatus>,
+    }
+
+    impl Seen {
+        /// By the definition, without any book-keeping.
+        fn expected(joined: &[Joined], chosen: &BTreeMap<u128, ChosenStatus>) -> Self {
+            let mut seen = Self::default();
+            for n in 0..ROOMS {
+                let here = || joined.iter().filter(|joined| joined.at == room(n));
+                let shown = |joined: &Joined| chosen[&joined.who].shown();
+                let named = here().filter(|joined| joined.is_named);
+                let named = named.filter_map(|joined| Some(((person(joined.who).user, joined.client), shown(joined)?)));
+                seen.rooms.insert(n, named.collect());
+                let watching = here().filter(|joined| !joined.is_named && shown(joined).is_some()).count();
+                seen.watching.insert(n, watching as u64);
+            }
+            for n in 0..USERS {
+                let is_here = joined.iter().any(|joined| joined.who == n && joined.is_named);
+                seen.statuses.insert(n, SeenStatus::of(chosen[&n].shown().filter(|_| is_here)));
+            }
+            seen
+        }
+
+        /// By what the hub answers.
+        fn found(hub: &Hub) -> Self {
+            let mut seen = Self::default();
+            for n in 0..ROOMS {
+                let connections = hub.present_connections(room(n)).into_iter();
+                let connections = connections.map(|(client, member)| ((member.user, client), member.status));
+                seen.rooms.insert(n, connections.collect());
+                let presence = hub.presence(room(n));
+                seen.watching.insert(n, presence.watching);
+                let users: BTreeSet<_> = seen.rooms[&n].keys().map(|(user, _)| *user).collect();
+                assert_eq!(users, presence.members.iter().map(|member| member.user).collect());
+                assert_eq!(hub.online(room(n)), users.len() as u64);
+                assert!((0..USERS).all(|user| hub.is_visible_in(room(n), person(user).user)
+                    == users.contains(&person(user).user)));
+            }
+            for n in 0..USERS {
+                seen.statuses.insert(n, SeenStatus::of(hub.shown(person(n))));
+            }
+            seen
+        }
+
+        fn online(&self, room: u128) -> usize {
+            self.rooms[&room].keys().map(|(user, _)| *user).collect::<BTreeSet<_>>().len()
+        }
+    }
+
+    /// Somebody who looks at everything and is not seen.
+    struct Observer {
+        connection: Connection,
+        _places: Vec<Subscription>,
+        seen: Seen,
+        events: usize,
+    }
+
+    impl Observer {
+        fn new(hub: &Hub) -> Self {
+            let connection = hub.connect(Uuid::nil(), None, Scope::Many, 1 << 24);
+            let statuses = (0..USERS).map(|n| Address::status(tenant(), person(n).user));
+            let places = (0..ROOMS).map(room).chain(statuses).chain([Address::org(tenant())]);
+            let unseen = (Standing::Unseen, ChosenStatus::Online);
+            let place = |at| connection.subscribe(at, unseen.clone(), false, Timestamp::from_millis(0));
+            let places = places.map(place).collect();
+            let seen = Seen::expected(&[], &(0..USERS).map(|n| (n, ChosenStatus::Online)).collect());
+            Self { connection, _places: places, seen, events: 0 }
+        }
+
+        /// Follows what was told since the last time.
+        fn follow(&mut self) {
+            let Drained::Publications(publications) = self.connection.outbox().drain() else { panic!("closed") };
+            self.events = publications.len();
+            for publication in publications {
+                match &publication.body {
+                    Body::Presence(event) => {
+                        let n = (0..ROOMS).find(|n| room(*n) == publication.address).unwrap();
+                        let members = self.seen.rooms.get_mut(&n).unwrap();
+                        let key = (event.member.user, event.client);
+                        match event.change {
+                            PresenceChange::Join => assert_eq!(members.insert(key, event.member.status), None),
+                            PresenceChange::Leave => assert!(members.remove(&key).is_some(), "{event:?}"),
+                            PresenceChange::Status => {
+                                let of_user = members.iter_mut().filter(|((user, _), _)| *user == event.member.user);
+                                of_user.for_each(|(_, status)| *status = event.member.status);
+                            }
+                        }
+                    }
+                    Body::Status => {
+                        let told: UserStatus = serde_json::from_slice(&publication.frame).unwrap();
+                        let n = (0..USERS).find(|n| person(*n).user == told.user).unwrap();
+                        assert_eq!(publication.address, Address::status(tenant(), told.user));
+                        assert_ne!(self.seen.statuses.insert(n, told.status), Some(told.status), "told twice");
+                    }
+                    _ => panic!("nothing else was published"),
+                }
+            }
+        }
+    }
+
+    /// One random thing that happens; the connection it was about, if it was one.
+    fn happen(hub: &Hub, dice: &mut Dice, joined: &mut Vec<Joined>, chosen: &mut BTreeMap<u128, ChosenStatus>) {
+        let (who, now) = (dice.below(USERS), Timestamp::from_millis(7));
+        match dice.below(4) {
+            0 | 1 => {
+                let at = match dice.below(ROOMS + 1) {
+                    ROOMS => Address::user(tenant(), person(who).user),
+                    n => room(n),
+                };
+                let is_named = dice.below(4) > 0;
+                let standing = if is_named { present(who) } else { Standing::WatchingAs(person(who)) };
+                let client = Uuid::from_u128(u128::from(dice.0));
+                let connection = hub.connect(client, None, Scope::One, 1 << 20);
+                let subscription = connection.subscribe(at, (standing, chosen[&who]), false, now);
+                joined.push(Joined { who, at, client, is_named, _subscription: subscription, _connection: connection });
+            }
+            2 if !joined.is_empty() => {
+                let gone = usize::try_from(dice.below(joined.len() as u128)).unwrap();
+                drop(joined.swap_remove(gone));
+            }
+            _ => {
+                let status = dice.chosen();
+                chosen.insert(who, status);
+                hub.set_status(person(who), status, now);
+            }
+        }
+    }
+
+    fn nobody_chose() -> BTreeMap<u128, ChosenStatus> {
+        (0..USERS).map(|n| (n, ChosenStatus::Online)).collect()
+    }
+
+    #[test]
+    fn whatever_happens_others_are_told_exactly_what_changed_of_what_they_see() {
+        for seed in 0..300 {
+            let (hub, mut dice) = (Hub::default(), Dice(seed));
+            let mut observer = Observer::new(&hub);
+            let (mut joined, mut chosen) = (Vec::new(), nobody_chose());
+            for step in 0..60 {
+                let before = observer.seen.clone();
+                happen(&hub, &mut dice, &mut joined, &mut chosen);
+                let expected = Seen::expected(&joined, &chosen);
+                assert_eq!(Seen::found(&hub), expected, "seed {seed}, step {step}");
+                observer.follow();
+                // Watchers are a number for those who ask; nobody is told of them.
+                observer.seen.watching.clone_from(&expected.watching);
+                assert_eq!(observer.seen, expected, "seed {seed}, step {step}: what was told");
+                let is_same = Seen { watching: expected.watching.clone(), ..before.clone() } == expected;
+                assert!(!is_same || observer.events == 0, "seed {seed}, step {step}: told of nothing");
+                let changed = std::mem::take(&mut *lock(&hub.0.changed));
+                let changed: BTreeSet<_> = changed
+                    .into_iter()
+                    .map(|(tenant, id)| Address::chat(tenant, id))
+                    .map(|at| (0..ROOMS).find(|n| room(*n) == at).unwrap())
+                    .collect();
+                let counted = (0..ROOMS).filter(|n| before.online(*n) != expected.online(*n)).collect();
+                assert_eq!(changed, counted, "seed {seed}, step {step}: the lobby");
+            }
+            drop(joined);
+            observer.follow();
+            assert_eq!(observer.seen.rooms, Observer::new(&hub).seen.rooms, "seed {seed}: all are gone");
+        }
+    }
+
+    #[test]
+    fn what_happens_at_once_is_told_in_one_order() {
+        for seed in 0..50 {
+            let hub = Hub::default();
+            let mut observer = Observer::new(&hub);
+            let mut all: Vec<_> = std::thread::scope(|scope| {
+                let run = |seed| {
+                    let hub = &hub;
+                    scope.spawn(move || {
+                        let (mut dice, mut joined, mut chosen) = (Dice(seed), Vec::new(), nobody_chose());
+                        for _ in 0..60 {
+                            happen(hub, &mut dice, &mut joined, &mut chosen);
+                        }
+                        joined
+                    })
+                };
+                let threads: Vec<_> = (0..4).map(|n| run(seed * 4 + n + 1)).collect();
+                threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            });
+            let chosen = |n| hub.chosen(person(n)).unwrap_or(ChosenStatus::Online);
+            let chosen = (0..USERS).map(|n| (n, chosen(n))).collect();
+            let expected = Seen::expected(&all, &chosen);
+            assert_eq!(Seen::found(&hub), expected, "seed {seed}");
+            observer.follow();
+            observer.seen.watching.clone_from(&expected.watching);
+            assert_eq!(observer.seen, expected, "seed {seed}: what was told");
+            all.clear();
+        }
+    }
+
+    #[test]
+    fn those_who_are_gone_are_remembered_up_to_a_number_and_those_who_are_here_always() {
+        let hub = Hub::default();
+        let come = |n| {
+            let connection = hub.connect(Uuid::from_u128(n), None, Scope::One, 1 << 20);
+            let standing = (present(n), ChosenStatus::Invisible);
+            (connection.subscribe(room(0), standing, false, Timestamp::from_millis(0)), connection)
+        };
+        let here: Vec<_> = (0..1000).map(come).collect();
+        (1000..100_000).map(come).for_each(drop);
+        let remembered = hub.0.people.iter().map(|part| lock(part).people.len()).sum::<usize>();
+        assert!(remembered <= 1000 + PARTS * (MAX_ABSENT + 1), "{remembered}");
+        assert!((0..1000).all(|n| hub.chosen(person(n)) == Some(ChosenStatus::Invisible)));
+        drop(here);
+        assert_eq!(hub.0.people.iter().map(|part| lock(part).here).sum::<usize>(), 0);
+    }
+}

@@ -149,13 +149,17 @@ fn the_most_talkative_log_holds_no_secret_no_query_and_no_message() {
     let guest = said("POST", "/api/session", "", &json!({ "invite": invite, "name": "gil" }).to_string());
     let session = text(&guest["token"]);
     said("POST", &messages, &session, r#"{"content": 5}"#);
+    let connection = text(&said("POST", "/realtime/connection-token", &session, "")["token"]);
+    let subscription = text(&said("POST", &format!("/api/rooms/{room}/subscribe-token"), &session, "")["token"]);
+    let signing = fs::read_to_string(machine.work().join("data/signing-keys.toml")).unwrap();
+    let signing: Vec<_> = signing.lines().filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect();
     let rotated = text(&said("POST", "/api/keys/rotate", &key, "")["key"]);
     let owner = server.owner_link.as_deref().and_then(|link| link.split('=').next_back()).unwrap().to_owned();
     server.process.signal(Signal::TERM);
     server.process.wait();
     let log = server.process.stderr.rest();
     assert!(log.contains("/api/rooms/{id}/messages"), "requests are not logged: {log}");
-    let secrets = [&key, &session, &invite, &rotated, &owner];
+    let secrets = [&key, &session, &invite, &rotated, &owner, &connection, &subscription, &signing[0], &signing[1]];
     assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
     let texts = ["the-message-itself", "the-query-itself", "wrong-credential", "metrics-secret"];
     for secret in secrets.into_iter().map(String::as_str).chain(texts) {

@@ -72,11 +72,12 @@ async fn step(peer: &Peer, protocol: Protocol, (subscribers, net): (u32, u8), me
     let size = usize::try_from(subscribers)?;
     let crowd = Crowd::gather(&peer.door(protocol), &Interest::live(&channel), &passes, size, net).await?;
     let pace = Pace { tally: Arc::clone(&crowd.tally), subscribers: u64::from(subscribers) };
-    // Only now, because a connection that rests for long would have to answer the server's pings.
     let mut posters = peer.posters(protocol, &channel, CONCURRENT).await?;
     deliver_to(peer.process(), &mut posters, pace.clone(), &places, messages.div_ceil(4)).await?;
     let (mut each, mut rate) = <(Rounds, Rounds)>::default();
     for _ in 0..3 {
+        // Those of the round before may have rested while a ping of the server's waited for its answer.
+        let mut posters = peer.posters(protocol, &channel, CONCURRENT).await?;
         let spent: Spent = deliver_to(peer.process(), &mut posters, pace.clone(), &places, messages).await?;
         each.push(spent.micros_each(messages * subscribers));
         rate.push(spent.per_second(messages * subscribers));

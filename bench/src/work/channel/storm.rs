@@ -50,12 +50,12 @@ async fn round(peer: &Peer, protocol: Protocol, size: usize, net: u8) -> Outcome
     let channel = peer.channel().await?;
     let (door, passes, places) =
         (peer.door(protocol), peer.passes(&channel, 1).await?, Arc::from([peer.place(&channel)]));
-    let mut posters = peer.posters(protocol, &channel, 16).await?;
     // An epoch may only begin with the first message.
-    posters.post(&places, 1, None).await?;
+    peer.posters(protocol, &channel, 1).await?.post(&places, 1, None).await?;
     let live = Interest::live(&channel);
     Crowd::gather(&door, &live, &passes, size, net).await?.leave().await;
     let head = peer.head(&channel).await?;
+    let mut posters = peer.posters(protocol, &channel, 16).await?;
     posters.post(&places, BEHIND, None).await?;
     let mut poster = posters.pop().ok_or("no connection to publish by")?;
     drop(posters);

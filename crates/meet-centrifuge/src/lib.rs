@@ -4,6 +4,7 @@
 
 pub mod code;
 pub mod codec;
+mod entries;
 pub mod message;
 mod raw_json;
 pub mod session;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::raw_json;
+use crate::{entries, raw_json};
 
 /// Whether a field holds what an absent one would.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -233,7 +233,7 @@ messages! {
         /// Data for the client, JSON.
         data: Bytes = "5" [bytes = "bytes"] with "raw_json",
         /// The subscriptions that the server made.
-        subs: BTreeMap<String, SubscribeResult> = "6" [btree_map = "string, message"],
+        subs: Vec<MadeSubscription> = "6" [message, repeated] with "entries",
         /// How many seconds lie between two pings.
         ping: u32 = "7" [uint32],
         /// Whether each wants an answer.
@@ -244,6 +244,15 @@ messages! {
         node: String = "10" [string],
         /// The server's time, in milliseconds since 1970.
         time: i64 = "11" [int64],
+    }
+
+    /// A subscription that the server made: an entry of a map. Protobuf's own map leaves out what is empty, and clients
+    /// take a subscription without anything in it for none at all.
+    MadeSubscription {
+        /// The channel.
+        key: String = "1" [string],
+        /// What the client is told of it.
+        value: Option<SubscribeResult> = "2" [message, optional],
     }
 
     /// Brings a new connection token.

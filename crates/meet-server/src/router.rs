@@ -123,14 +123,23 @@ async fn method_not_allowed() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    /// The source files of a folder, however deep.
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
 
     #[test]
     fn http_and_gateway_know_nothing_of_each_other() {
         for (module, other) in [("http", "gateway"), ("gateway", "http")] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module);
-            for file in fs::read_dir(folder).unwrap() {
-                let path = file.unwrap().path();
+            let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module));
+            assert!(files.len() > 5, "{files:?}");
+            for path in files {
                 let text = fs::read_to_string(&path).unwrap();
                 let imports = text.lines().skip_while(|line| *line != "use crate::{").take_while(|line| *line != "};");
                 let is_named = imports.into_iter().any(|line| line.trim_start().starts_with(other));

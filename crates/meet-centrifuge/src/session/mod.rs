@@ -22,7 +22,7 @@ use crate::{
     Protocol,
     code::{DisconnectCode, UnsubscribeCode},
     codec::Commands,
-    message::{ConnectResult, Error, Message, Push, Reply, Subscribe, SubscribeResult, Unsubscribe},
+    message::{ConnectResult, Error, MadeSubscription, Message, Push, Reply, Subscribe, SubscribeResult, Unsubscribe},
 };
 
 pub use ask::{Answer, Ask, Connected, History, Position, Subscribed};
@@ -244,6 +244,11 @@ impl Session {
         self.out.push_back(Output::Send(encoded));
     }
 
+    /// The last offset that the client has or is sent, in a channel with a history that it listens to.
+    pub fn position(&self, channel: &str) -> Option<u64> {
+        self.subscriptions.get(channel)?.position
+    }
+
     /// Takes somebody's coming or going, encoded like a publication; dropped unless the client wanted to hear of it.
     pub fn event(&mut self, channel: &str, encoded: Bytes) {
         if self.subscriptions.get(channel).is_some_and(|subscription| subscription.hears_people) {
@@ -325,12 +330,12 @@ impl Session {
     /// Lets the client in.
     fn connected(&mut self, id: u32, mut since: BTreeMap<String, Position>, connected: Connected, now: Duration) {
         let Connected { ttl, data, subscriptions } = connected;
-        let mut subs = BTreeMap::new();
+        let mut subs = Vec::with_capacity(subscriptions.len());
         for (channel, subscribed) in subscriptions {
             let recovery = since.remove(&channel).map(|since| (since, false));
             let wishes = Wishes { recovery, hears_people: false };
             if let Ok(result) = self.begin(&channel, Side::Server, subscribed, wishes, now) {
-                subs.insert(channel, result);
+                subs.push(MadeSubscription { key: channel, value: Some(result) });
             }
         }
         self.stage = Stage::Connected;

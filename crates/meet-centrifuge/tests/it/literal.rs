@@ -1,14 +1,12 @@
 //! Frames as clients and servers of the protocol write them, byte by byte.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use meet_centrifuge::{
     Protocol,
     code::{DisconnectCode, ErrorCode, UnsubscribeCode},
     message::{
-        ClientInfo, Command, ConnectRequest, ConnectResult, Join, Publication, PublishRequest, PublishResult, Push,
-        Reply, SubscribeRequest, SubscribeResult,
+        ClientInfo, Command, ConnectRequest, ConnectResult, Join, MadeSubscription, Publication, PublishRequest,
+        PublishResult, Push, Reply, SubscribeRequest, SubscribeResult,
     },
 };
 
@@ -59,8 +57,18 @@ fn an_empty_message_is_a_pong() {
 }
 
 #[test]
+fn a_subscription_with_nothing_in_it_is_still_one_in_protobuf() {
+    let made = MadeSubscription { key: "c".into(), value: Some(SubscribeResult::default()) };
+    let connect = ConnectResult { subs: vec![made], ..Default::default() };
+    let reply = Reply { id: 1, connect: Some(connect), ..Default::default() };
+    let encoded = Protocol::Protobuf.encode(&reply).unwrap();
+    assert_eq!(encoded[..], [11, 8, 1, 0x2a, 7, 0x32, 5, 0x0a, 1, b'c', 0x12, 0]);
+}
+
+#[test]
 fn what_is_empty_is_left_out_of_a_reply() {
-    let subs = BTreeMap::from([("user:1".to_owned(), SubscribeResult::default())]);
+    let made = MadeSubscription { key: "user:1".into(), value: Some(SubscribeResult::default()) };
+    let subs = vec![made];
     let connect = ConnectResult { client: "c".into(), ping: 25, pong: true, subs, ..Default::default() };
     let reply = Reply { id: 1, connect: Some(connect), ..Default::default() };
     assert_eq!(

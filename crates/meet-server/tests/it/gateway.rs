@@ -99,36 +99,74 @@ async fn whoever_comes_back_gets_what_it_missed_and_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_the_reply_follows_it() {
+    let server = Server::start().await;
+    let owner = server.operator();
+    let named = owner.clone().with_header("x-meet-name", "Ann");
+    for (count, bytes) in [(1000, 10), (60, 32 * 1024)] {
+        let room = owner.room("r").await;
+        for _ in 0..count {
+            owner.say(&room, "Bob", &"x".repeat(bytes)).await;
+        }
+        let mut client = Realtime::named(&owner, "Ann").await;
+        let begun = client.subscribe(&named, &room, json!({ "recover": true, "offset": 7 })).await;
+        assert_eq!((&begun["recovered"], &begun["offset"]), (&json!(true), &json!(7)));
+        let mut heard = offsets(&begun["publications"]);
+        assert!(heard.len() <= 300 && begun.to_string().len() < 1024 * 1024, "{}", heard.len());
+        owner.say(&room, "Bob", "live").await;
+        while heard.last() < Some(&(count + 1)) {
+            heard.push(client.publication().await["offset"].as_u64().unwrap());
+        }
+        assert_eq!(heard, (8..=count + 1).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_the_hub_never_heard_of_is_read_from_the_store() {
+    let server = Server::start().await;
+    let owner = server.operator();
+    let (room, other) = (owner.room("r").await, owner.room("other").await);
+    let named = owner.clone().with_header("x-meet-name", "Ann");
+    let mut client = Realtime::named(&owner, "Ann").await;
+    client.subscribe(&named, &room, json!({})).await;
+    client.subscribe(&named, &other, json!({})).await;
+    server.store_unheard(&owner, &room, "Bob", 250).await;
+    owner.say(&room, "Bob", "heard").await;
+    for n in 1..=251 {
+        assert_eq!(client.publication().await["offset"], n);
+    }
+    owner.say(&other, "Bob", "elsewhere").await;
+    assert_eq!(client.publication().await["data"]["content"], "elsewhere");
+}
+
+#[tokio::test]
 async fn a_position_that_cannot_be_gone_on_from_is_said_to_be_lost() {
     let server = Server::start().await;
     let owner = server.operator();
     let (room, named) = (owner.room("r").await, owner.clone().with_header("x-meet-name", "Ann"));
-    for n in 1..=1005 {
-        owner.say(&room, "Bob", &n.to_string()).await;
-    }
+    server.store_unheard(&owner, &room, "Bob", 10_005).await;
     let mut client = Realtime::named(&owner, "Ann").await;
     let leave = json!({ "unsubscribe": { "channel": format!("chat:{room}") } });
     let epoch = client.subscribe(&named, &room, json!({})).await["epoch"].clone();
     for (offset, epoch, recovered) in [
-        (1004, epoch.clone(), true),
-        (5, epoch.clone(), true),
+        (10_004, epoch.clone(), true),
         (4, epoch.clone(), false),
-        (1006, epoch.clone(), false),
-        (1000, json!("other"), false),
+        (10_006, epoch.clone(), false),
+        (10_000, json!("other"), false),
     ] {
         client.ask(leave.clone()).await;
         let wishes = json!({ "recover": true, "offset": offset, "epoch": epoch });
         let begun = client.subscribe(&named, &room, wishes).await;
         assert_eq!(begun.get("recovered").is_some(), recovered, "from {offset} in {epoch}");
         assert_eq!(begun["was_recovering"], true);
-        assert_eq!(begun["offset"], if recovered { offset } else { 1005 });
-        assert_eq!(offsets(&begun["publications"]).len() as u64, if recovered { 1005 - offset } else { 0 });
+        assert_eq!(begun["offset"], if recovered { offset } else { 10_005 });
+        assert_eq!(offsets(&begun["publications"]), if recovered { vec![10_005] } else { Vec::new() });
     }
     client.ask(leave).await;
     let reject = json!({ "recover": true, "offset": 1, "epoch": epoch, "flag": 2 });
     assert_eq!(code(&client.try_subscribe(&named, &room, reject).await), 112);
     let again = client.subscribe(&named, &room, json!({})).await;
-    assert_eq!(again["offset"], 1005, "a refused recovery leaves no half of a subscription");
+    assert_eq!(again["offset"], 10_005, "a refused recovery leaves no half of a subscription");
 }
 
 #[tokio::test]

@@ -22,9 +22,12 @@ use crate::{
 
 use super::client::Peer;
 
-/// How many messages a client may have missed and still get them with its subscription.
-const MAX_MISSED: u64 = 1000;
-/// The most bytes of messages in one reply: clients of WebSockets commonly take frames up to 1 MiB.
+/// How many messages a client may have missed and still get them: the first ones with its subscription, the rest as
+/// publications behind it.
+const MAX_MISSED: u64 = 10_000;
+/// How many of them come with the subscription.
+const MAX_RECOVERED: u64 = 300;
+/// The most bytes of messages in one reply: clients commonly take frames of up to 1 MiB.
 const REPLY_BYTES: usize = 512 * 1024;
 /// How many messages are read from the store at a time.
 const PAGE: u32 = 100;
@@ -215,6 +218,7 @@ impl Peer {
         let subscription = self.app.listen(self.member.as_ref(), &self.connection, place).await?;
         let access = self.app.room(self.member.as_ref(), room).await?;
         let history = self.app.missed(&access, since).await?;
+        self.is_behind |= history.top < access.room.head_seq;
         self.keep(address, channel, subscription);
         Ok(Subscribed { ttl: Some(self.ttl(claims.expires_at)), data: Bytes::new(), history: Some(history) })
     }
@@ -309,13 +313,18 @@ fn stats(presence: &BTreeMap<String, ClientInfo>) -> Answer {
 }
 
 impl App {
-    /// What a client missed behind `since`; nothing when it asks for nothing, or for more than fits into a reply.
+    /// What a client missed behind `since`, as much as fits into a reply: the history then ends there, and the rest is to
+    /// follow. Nothing when it asks for nothing, or for too much.
     async fn missed(&self, access: &RoomAccess, since: Option<Position>) -> Result<History, Error> {
         let RoomAccess { room, .. } = access;
         let (epoch, head) = (&room.epoch, room.head_seq);
         let since = since.filter(|since| since.epoch.is_empty() || since.epoch == *epoch);
         match since.and_then(|since| Some((since.offset, head.checked_sub(since.offset)?))) {
-            Some((after, 1..=MAX_MISSED)) => self.publications(access, Way::On(after), MAX_MISSED).await,
+            Some((after, 1..=MAX_MISSED)) => {
+                let mut history = self.publications(access, Way::On(after), MAX_RECOVERED).await?;
+                history.top = history.publications.last().map_or(history.top, |last| last.offset);
+                Ok(history)
+            }
             _ => Ok(History { epoch: epoch.clone(), top: head, publications: Vec::new() }),
         }
     }

@@ -4,18 +4,20 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use meet_api::PresenceChange;
+use meet_api::{PresenceChange, RoomId};
 use meet_centrifuge::{
     Protocol, Session,
     code::{DisconnectCode, UnsubscribeCode},
     session::{Emulation, Opening, Output},
 };
+use meet_store::Page;
 use tokio::time::Sleep;
 
 use crate::{
     app::App,
     auth::Member,
-    hub::{Address, Body, CloseReason, Connection, Drained, Publication, Scope, Subscription},
+    error::Error,
+    hub::{Address, Body, Channel, CloseReason, Connection, Drained, Keep, Publication, Scope, Subscription},
     limits::Slot,
 };
 
@@ -28,6 +30,8 @@ use super::{
 const OUTBOX_BYTES: usize = 1024 * 1024;
 /// How many bytes of replies are collected at most before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
+/// How many messages are read from the store at a time.
+const PAGE: u32 = 100;
 
 /// A client and the way to it.
 pub(super) struct Client {
@@ -50,6 +54,8 @@ pub(super) struct Peer {
     channels: HashMap<Address, Listening>,
     /// How many channels it has listened to so far.
     listened: u64,
+    /// Whether the store has messages of its rooms that it lacks and that are not on their way to it.
+    pub(super) is_behind: bool,
 }
 
 /// A channel that the client listens to, under the name by which its session knows it.
@@ -90,6 +96,13 @@ impl From<Gone> for End {
     }
 }
 
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a client could not be caught up and is sent away");
+        Self::Close(DisconnectCode::ServerError)
+    }
+}
+
 /// What a reason of the server's is to clients of the protocol.
 fn disconnect(reason: CloseReason) -> DisconnectCode {
     match reason {
@@ -113,7 +126,7 @@ impl Client {
         let session = Session::new(Arc::clone(app.sessions()), opening, app.clock().monotonic());
         let connection = app.hub().connect(id, None, Scope::Many, OUTBOX_BYTES);
         Self {
-            peer: Peer { app, connection, member: None, slot, channels: HashMap::new(), listened: 0 },
+            peer: Peer { app, connection, member: None, slot, channels: HashMap::new(), listened: 0, is_behind: false },
             session,
             protocol,
             line,
@@ -144,6 +157,11 @@ impl Client {
             self.speak().await?;
             self.hear();
             self.speak().await?;
+            while std::mem::take(&mut self.peer.is_behind) {
+                Box::pin(self.catch_up()).await?;
+                self.hear();
+                self.speak().await?;
+            }
             self.flush().await?;
             let outbox = Arc::clone(self.peer.connection.outbox());
             let (deadline, now) = (self.session.deadline(), self.peer.app.clock().monotonic());
@@ -207,8 +225,73 @@ impl Client {
             Body::Presence(event) if matches!(event.change, PresenceChange::Join | PresenceChange::Leave) => {
                 session.event(channel, publication.pushed(self.protocol));
             }
-            _ => session.publication(channel, publication.offset().unwrap_or(0), publication.pushed(self.protocol)),
+            _ => {
+                let offset = publication.offset().unwrap_or(0);
+                if session.position(channel).is_some_and(|position| offset > position + 1) {
+                    // What lies between is in the store, and this one is too.
+                    self.peer.is_behind = true;
+                    return;
+                }
+                session.publication(channel, offset, publication.pushed(self.protocol));
+            }
         }
+    }
+
+    /// Reads on in the store until its end. Meanwhile the queue may overflow: what it loses, in whichever room, is read
+    /// here.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        let outbox = Arc::clone(self.peer.connection.outbox());
+        outbox.keep(Keep::NotStored);
+        self.read_rooms().await?;
+        // From here on nothing may be lost; one more look shows what was until now.
+        outbox.keep(Keep::All);
+        self.read_rooms().await
+    }
+
+    async fn read_rooms(&mut self) -> Result<(), End> {
+        let rooms = self.peer.channels.iter().filter_map(|(address, listening)| match address.channel {
+            Channel::Chat(room) => Some((*address, room, listening.name.clone())),
+            _ => None,
+        });
+        for (address, room, name) in rooms.collect::<Vec<_>>() {
+            self.read_room(address, room, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what follows in a room, no more at a time than is written at once: a client that takes nothing holds no
+    /// more than that, and the rest of a page of long messages is read again.
+    async fn read_room(&mut self, address: Address, room: RoomId, name: &str) -> Result<(), End> {
+        let mut ask = PAGE;
+        while let Some(position) = self.session.position(name) {
+            let Ok(access) = self.peer.app.room(self.peer.member.as_ref(), room).await else {
+                self.session.unsubscribe(name, UnsubscribeCode::Server);
+                return self.speak().await;
+            };
+            if access.room.head_seq <= position {
+                return Ok(());
+            }
+            let page = self.peer.app.store().history(address.tenant, room, Page::After(position), ask).await;
+            let page = page.map_err(Error::from)?;
+            let (count, mut fitting, mut bytes) = (page.len(), 0, 0);
+            for message in page {
+                let seq = message.seq;
+                let pushed = Publication::message(address, Arc::new(message)).pushed(self.protocol);
+                bytes += pushed.len();
+                fitting += 1;
+                self.session.publication(name, seq, pushed);
+                if bytes >= BATCH_BYTES {
+                    break;
+                }
+            }
+            ask = if fitting == count { PAGE.min(ask * 2) } else { u32::try_from(fitting).unwrap_or(PAGE) };
+            self.speak().await?;
+            self.flush().await?;
+            if count == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Writes what was collected, unless the connection is to end first: a client that does not read is not waited for.

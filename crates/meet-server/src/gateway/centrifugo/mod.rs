@@ -1,6 +1,6 @@
 //! The gateway for clients of the Centrifugo protocol: one connection for rooms, presence, status and the lobby.
 //!
-//! The protocol itself is `meet-centrifuge`'s. Here are its shells: [`line`] moves bytes over a WebSocket or a stream,
+//! The protocol itself is `meet-centrifuge`'s. Here are its shells: [`mod@line`] moves bytes over a WebSocket or a stream,
 //! [`client`] turns the wheel of one connection, [`answers`] asks the application what its client may have. Who a client
 //! is says its connection token alone: no route here reads a cookie.
 

@@ -30,6 +30,7 @@ mod search;
 mod shutdown;
 mod slow_readers;
 mod sockets;
+mod status;
 mod story;
 mod streams;
 mod tenants;

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { binary, gathers, PATIENCE, root, Server } from './lib/server.mjs';
 
 const run = promisify(execFile);
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/configuration.md', 'docs/deploy.md'];
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/configuration.md', 'docs/deploy.md', 'docs/realtime.md'];
 
 /** The fenced blocks of one language. */
 function blocks(markdown, language) {
@@ -80,6 +80,24 @@ test('the README’s WebSocket example is understood by the server', async () =>
     });
     const [message] = await server.call('GET', `/api/rooms/${room.id}/messages`, { key });
     assert.deepEqual([message.sender, message.sender_type, message.content], ['scout', 'agent', 'Here I am.']);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('the SDK’s example in docs/realtime.md connects, speaks and hears itself', async () => {
+  const [example] = blocks(await readFile(join(root, 'docs/realtime.md'), 'utf8'), 'js');
+  const server = await Server.start();
+  try {
+    const key = await server.newKey();
+    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
+    const ends = "\nchat.on('publication', ({ data }) => data.content === 'Bye.' && client.disconnect());\nchat.publish({ content: 'Bye.' }).catch(() => {});";
+    const { stdout } = await run('node', ['--experimental-websocket', '--no-warnings', '--input-type=module', '-e', example + ends], {
+      cwd: join(root, 'e2e'),
+      env: { PATH: process.env.PATH, room: room.id, MEET_AI_KEY: key, MEET_AI_URL: server.url },
+      timeout: PATIENCE,
+    });
+    assert.match(stdout, /^scout is here\n1 scout Here I am\.\n2 scout Bye\.\n$/);
   } finally {
     await server.stop();
   }

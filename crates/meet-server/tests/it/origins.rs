@@ -3,10 +3,13 @@
 use meet_server::config::{Origin, PublicUrl};
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Server, Setup, operations};
+use crate::support::{Caller, Ended, Realtime, Server, Setup, operations};
 
 /// Routes that look at no credential, so that a cookie is not one there.
 const WITHOUT_CREDENTIAL: &[&str] = &["create-key", "sign-in", "healthz", "readyz", "metrics", "openapi"];
+/// Routes of the realtime gateway: a token in the first frame says who connects, so that a cookie is not one there either.
+const BY_TOKEN: &[&str] =
+    &["connection-websocket", "connection-http-stream", "connection-sse", "connection-sse-by-post", "emulation"];
 /// Routes that open a stream, to which browsers send no Origin of their own.
 const STREAMS: &[&str] = &["room-events", "lobby-events"];
 
@@ -30,7 +33,8 @@ async fn status_with_origin(
     }
     // Nothing that would take effect: what is wrong with the body is found after the Origin.
     let body = if method == "GET" { Value::Null } else { json!({ "name": 5, "content": 5, "role": "none" }) };
-    let answer = caller.call(method, path, &body).await;
+    let query = if id == "list-statuses" { "?user=01900000-0000-7000-8000-000000000001" } else { "" };
+    let answer = caller.call(method, &format!("{path}{query}"), &body).await;
     (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -44,7 +48,7 @@ async fn with_a_cookie_every_write_and_socket_needs_an_origin_of_ours() {
     let port = server.address.port();
     let other_port = format!("http://127.0.0.1:{}", if port == 65535 { 1 } else { port + 1 });
     for (method, template, id) in operations() {
-        if WITHOUT_CREDENTIAL.contains(&id.as_str()) {
+        if WITHOUT_CREDENTIAL.contains(&id.as_str()) || BY_TOKEN.contains(&id.as_str()) {
             continue;
         }
         let invite = invite["id"].as_str().unwrap();
@@ -82,6 +86,52 @@ async fn with_a_key_any_origin_is_fine() {
             .expect(201);
         foreign.socket(&room, "").await;
         assert_eq!(foreign.stream(&format!("/api/rooms/{room}/events")).await.status, 200);
+    }
+}
+
+/// What a route of the gateway says to a page: the status of its answer, 101 for an open socket.
+async fn gateway_status(caller: &Caller, method: &str, path: &str, id: &str) -> u16 {
+    match id {
+        "connection-websocket" => caller.bare_socket(path).await.err().unwrap_or(101),
+        "connection-sse" => caller.stream(&format!("{path}?cf_connect=%7B%7D")).await.status,
+        "emulation" => caller.call(method, path, &json!({ "node": "n", "session": "s", "data": "{}" })).await.status,
+        _ => caller.call(method, path, &json!({ "id": 1, "ping": {} })).await.status,
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_takes_no_page_of_others_and_no_cookie_in_place_of_a_token() {
+    let server = behind_a_name().start().await;
+    let operator = server.operator();
+    let cookie = {
+        let page = server.stranger().with_header("origin", "https://meet.example.org");
+        let answer = page.post_json("/api/session", json!({ "key": operator.token(), "name": "ann" })).await;
+        answer.header("set-cookie").split(';').next().unwrap().to_owned()
+    };
+    for (method, path, id) in operations().into_iter().filter(|(_, _, id)| BY_TOKEN.contains(&id.as_str())) {
+        let expected = match id.as_str() {
+            "connection-websocket" => 101,
+            "emulation" => 404,
+            _ => 200,
+        };
+        for caller in [server.stranger(), server.stranger().with_header("cookie", &cookie), operator.clone()] {
+            assert_eq!(gateway_status(&caller, &method, &path, &id).await, expected, "{id} from no page");
+            for origin in ["https://meet.example.org", "https://app.example.net"] {
+                let page = caller.clone().with_header("origin", origin);
+                assert_eq!(gateway_status(&page, &method, &path, &id).await, expected, "{id} from {origin}");
+            }
+            for origin in ["https://evil.example", "null", "http://localhost", "https://meet.example.org.evil.example"]
+            {
+                let page = caller.clone().with_header("origin", origin);
+                assert_eq!(gateway_status(&page, &method, &path, &id).await, 403, "{id} from {origin}");
+            }
+        }
+    }
+    // A cookie says nothing here: whoever brings no token is not let in, whatever else it brings.
+    for caller in [server.stranger().with_header("cookie", &cookie), operator] {
+        let mut client = Realtime::open(&caller).await;
+        client.say(json!({ "id": 1, "connect": {} })).await;
+        assert_eq!(client.end().await, Ended(Some(3501)));
     }
 }
 

@@ -175,9 +175,9 @@ impl Caller {
         self.try_socket(room, query).await.unwrap_or_else(|status| panic!("refused with {status}"))
     }
 
-    /// Opens a WebSocket that shows no credential, or gives the status that refuses it.
+    /// Opens a WebSocket that does not show the caller's key or session token, or gives the status that refuses it.
     pub(crate) async fn bare_socket(&self, path: &str) -> Result<Socket, u16> {
-        Socket::open(self.address, path, None, &[]).await
+        Socket::open(self.address, path, None, &self.headers).await
     }
 
     /// Opens the room's WebSocket, or gives the status that refuses it.

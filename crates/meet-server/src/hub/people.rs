@@ -39,6 +39,8 @@ struct Whereabouts {
     places: BTreeMap<u64, Vec<Place>>,
     /// In how many places it is by name.
     named: usize,
+    /// What those who look at its status were told last.
+    told: Option<Status>,
 }
 
 #[derive(Clone, Copy)]
@@ -53,9 +55,22 @@ impl Whereabouts {
         self.chosen.shown().filter(|_| self.named > 0)
     }
 
-    /// Every place with the connection that is there, one connection after the other.
+    /// What others see now, when they were told something else.
+    fn news(&mut self) -> Option<SeenStatus> {
+        let shown = self.shown();
+        (std::mem::replace(&mut self.told, shown) != shown).then(|| SeenStatus::of(shown))
+    }
+
+    /// Every place with the connection that is there, one connection after the other, first come first.
     fn places(&self) -> impl Iterator<Item = (u64, Address)> {
         self.places.iter().flat_map(|(connection, places)| places.iter().map(|place| (*connection, place.address)))
+    }
+
+    /// The same, but where a connection came last it leaves first, as when it ends.
+    fn leaving(&self) -> impl Iterator<Item = (u64, Address)> {
+        self.places
+            .iter()
+            .flat_map(|(connection, places)| places.iter().rev().map(|place| (*connection, place.address)))
     }
 }
 
@@ -71,7 +86,7 @@ impl Part {
         if !self.people.contains_key(&person) && self.people.len() - self.here >= MAX_ABSENT {
             self.people.retain(|_, whereabouts| !whereabouts.places.is_empty());
         }
-        let new = || Whereabouts { chosen, places: BTreeMap::new(), named: 0 };
+        let new = || Whereabouts { chosen, places: BTreeMap::new(), named: 0, told: None };
         let whereabouts = self.people.entry(person).or_insert_with(new);
         self.here += usize::from(whereabouts.places.is_empty());
         whereabouts.named += usize::from(is_named);
@@ -130,13 +145,15 @@ impl Hub {
                 _ if before == chosen => return,
                 (None, None) => {}
                 (Some(_), None) => {
-                    for (connection, address) in whereabouts.places() {
+                    for (connection, address) in whereabouts.leaving() {
                         self.in_topic(address, |topic| topic.conceal(address, connection));
                     }
                 }
                 (None, Some(status)) => {
-                    for (connection, address) in whereabouts.places() {
+                    for (connection, address) in whereabouts.places().collect::<Vec<_>>() {
                         self.in_topic(address, |topic| topic.show(address, connection, status, now));
+                        // Whoever comes anew is told of at once by its first place, before it is in the next.
+                        self.tell_status(person, whereabouts);
                     }
                 }
                 (Some(_), Some(status)) => {
@@ -153,22 +170,26 @@ impl Hub {
     /// Has one thing happen to a person, and tells those who look at its status what that changed.
     pub(super) fn happens_to<T>(&self, person: Person, happen: impl FnOnce(&mut Part) -> T) -> T {
         let mut part = lock(&self.0.people[self.part_of(person)]);
-        let before = part.shown(person);
         let result = happen(&mut part);
-        let after = part.shown(person);
-        if before != after {
-            let address = Address::status(person.tenant, person.user);
-            let seen = UserStatus { user: person.user, status: SeenStatus::of(after) };
-            self.publish(address, &[Publication::status(address, &seen).into()]);
+        if let Some(whereabouts) = part.people.get_mut(&person) {
+            self.tell_status(person, whereabouts);
         }
         result
     }
 
+    fn tell_status(&self, person: Person, whereabouts: &mut Whereabouts) {
+        if let Some(status) = whereabouts.news() {
+            let address = Address::status(person.tenant, person.user);
+            let seen = UserStatus { user: person.user, status };
+            self.publish(address, &[Publication::status(address, &seen).into()]);
+        }
+    }
+
     /// Does something to a channel, and tells the lobby when it changed the number of those who are there.
     fn in_topic(&self, address: Address, change: impl FnOnce(&mut Topic) -> bool) {
-        if let Some(topic) = self.topic(address)
-            && change(&mut lock(&topic))
-        {
+        let Some(topic) = self.topic(address) else { return };
+        let has_changed = change(&mut lock(&topic));
+        if has_changed {
             self.mark_changed(address);
         }
     }
@@ -403,6 +424,34 @@ mod tests {
     }
 
     #[test]
+    fn an_invisible_user_goes_and_comes_in_the_order_of_a_connection_that_ends_and_begins() {
+        let run = |is_by_status: bool| {
+            let hub = Hub::default();
+            let observer = Observer::new(&hub);
+            let now = Timestamp::from_millis(0);
+            let client = hub.connect(Uuid::from_u128(5), None, Scope::Many, 1 << 20);
+            let places = [Address::user(tenant(), person(0).user), room(1), room(0)];
+            let come = || places.map(|at| client.subscribe(at, (present(0), ChosenStatus::Busy), false, now));
+            let mut subscriptions: Vec<_> = come().into();
+            if is_by_status {
+                hub.set_status(person(0), ChosenStatus::Invisible, now);
+                hub.set_status(person(0), ChosenStatus::Busy, now);
+            } else {
+                while subscriptions.pop().is_some() {}
+                subscriptions = come().into();
+            }
+            let Drained::Publications(told) = observer.connection.outbox().drain() else { panic!("closed") };
+            let told: Vec<_> =
+                told.into_iter().map(|publication| (publication.address, publication.frame.clone())).collect();
+            drop(subscriptions);
+            told
+        };
+        let (by_status, by_connection) = (run(true), run(false));
+        assert_eq!(by_status, by_connection);
+        assert_eq!(by_status.len(), 9);
+    }
+
+    #[test]
     fn what_happens_at_once_is_told_in_one_order() {
         for seed in 0..50 {
             let hub = Hub::default();
@@ -430,6 +479,30 @@ mod tests {
             assert_eq!(observer.seen, expected, "seed {seed}: what was told");
             all.clear();
         }
+    }
+
+    #[test]
+    fn those_who_are_invisible_do_not_make_a_room_too_full_for_news() {
+        let hub = Hub::default();
+        let observer = hub.connect(Uuid::nil(), None, Scope::One, 1 << 24);
+        let now = Timestamp::from_millis(0);
+        let _place = observer.subscribe(room(0), (Standing::Unseen, ChosenStatus::Online), false, now);
+        let come = |n, chosen| {
+            let connection = hub.connect(Uuid::from_u128(n), None, Scope::One, 1 << 20);
+            (connection.subscribe(room(0), (present(n), chosen), false, now), connection)
+        };
+        let told = || match observer.outbox().drain() {
+            Drained::Publications(publications) => publications.len(),
+            Drained::Closed(reason) => panic!("{reason:?}"),
+        };
+        let _invisible: Vec<_> = (0..300).map(|n| come(n, ChosenStatus::Invisible)).collect();
+        assert_eq!(told(), 0);
+        let _visible: Vec<_> = (300..500).map(|n| come(n, ChosenStatus::Busy)).collect();
+        assert_eq!((told(), hub.online(room(0))), (200, 200));
+        hub.set_status(person(0), ChosenStatus::Away, now);
+        assert_eq!((told(), hub.online(room(0))), (0, 201), "one too many");
+        hub.set_status(person(0), ChosenStatus::Invisible, now);
+        assert_eq!((told(), hub.online(room(0))), (1, 200));
     }
 
     #[test]

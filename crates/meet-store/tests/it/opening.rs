@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use meet_api::ChosenStatus;
 use meet_store::{BackupError, Inspection, Location, OpenError, SecretUrl, Store, StoreError, backup, inspect};
 
 use crate::world::{NOW, Server, World, run};
@@ -107,6 +108,35 @@ async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree(
     run(&url, "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')").await;
     let opened = Store::open(&location).await;
     assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 2 })), "{opened:?}");
+    server.drop(&name).await;
+}
+
+/// Makes a database one of the time when users had no status.
+const FIRST: &str = "ALTER TABLE users DROP COLUMN status; DELETE FROM refinery_schema_history WHERE version > 1";
+
+/// Has `age` make a database an old one, and opens it again.
+async fn check_renewal(location: Location, age: impl AsyncFnOnce()) {
+    let world = World::open(location, tempfile::tempdir().unwrap()).await;
+    let owner = world.owner().await;
+    world.store.close().await;
+    age().await;
+    let again = Store::open(&world.location).await.unwrap();
+    assert_eq!(again.users(owner.tenant, 10).await.unwrap()[0].user, owner.user);
+    assert_eq!(again.status(owner.tenant, owner.user.id).await.unwrap(), Some(ChosenStatus::Online));
+    again.close().await;
+}
+
+#[tokio::test]
+async fn a_database_of_before_there_was_a_status_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("meet-ai.db");
+    check_renewal(Location::Sqlite(directory.path().to_owned()), async || {
+        rusqlite::Connection::open(file).unwrap().execute_batch(FIRST).unwrap();
+    })
+    .await;
+    let Some(server) = Server::find() else { return };
+    let (name, url) = server.create().await;
+    check_renewal(Location::Postgres(SecretUrl::new(url.clone())), async || run(&url, FIRST).await).await;
     server.drop(&name).await;
 }
 

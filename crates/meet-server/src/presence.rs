@@ -1,6 +1,6 @@
 //! As what users are seen: each chooses for itself, and who may know it is decided here, for every transport.
 
-use meet_api::{ChosenStatus, SeenStatus, TenantId, UserId, UserStatus};
+use meet_api::{ChosenStatus, RoomId, SeenStatus, TenantId, UserId, UserStatus};
 
 use crate::{
     app::App,
@@ -67,11 +67,17 @@ impl App {
             return Ok(true);
         }
         let tenant = member.tenant;
-        match &member.rooms {
-            Some(rooms) => Ok(rooms.iter().any(|room| self.hub().is_visible_in(Address::chat(tenant, *room), user))),
+        match self.is_among(member, user) {
+            Some(is_among) => Ok(is_among),
             None if self.hub().chosen(Person { tenant, user }).is_some() => Ok(true),
             None => Ok(self.store().status(tenant, user).await?.is_some()),
         }
+    }
+
+    /// Whether a guest sees this user now in one of its rooms; `None` for members who are no guests.
+    pub(crate) fn is_among(&self, member: &Member, user: UserId) -> Option<bool> {
+        let is_in = |room: &RoomId| self.hub().is_visible_in(Address::chat(member.tenant, *room), user);
+        member.rooms.as_ref().map(|rooms| rooms.iter().any(is_in))
     }
 
     /// As what others see a user now.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use meet_api::{PresenceChange, RoomId};
+use meet_api::{PresenceChange, RoomId, UserId};
 use meet_centrifuge::{
     Protocol, Session,
     code::{DisconnectCode, UnsubscribeCode},
@@ -17,7 +17,10 @@ use crate::{
     app::App,
     auth::Member,
     error::Error,
-    hub::{Address, Body, Channel, CloseReason, Connection, Drained, Keep, Publication, Scope, Subscription},
+    hub::{
+        Address, Body, Channel, CloseReason, Connection, Drained, Keep, Publication, Scope, Subscription,
+        presence::PresenceEvent,
+    },
     limits::Slot,
 };
 
@@ -220,10 +223,14 @@ impl Client {
     fn take(&mut self, publication: &Publication) {
         let Some(listening) = self.peer.channels.get(&publication.address) else { return };
         let (channel, session) = (listening.name.as_str(), &mut self.session);
-        match &publication.body {
-            Body::Ended(_) => session.unsubscribe(channel, UnsubscribeCode::Server),
-            Body::Presence(event) if matches!(event.change, PresenceChange::Join | PresenceChange::Leave) => {
+        match (&publication.body, publication.address.channel) {
+            (Body::Ended(_), _) => session.unsubscribe(channel, UnsubscribeCode::Server),
+            (Body::Status, Channel::Status(user)) if !self.peer.still_sees(user) => {
+                session.unsubscribe(channel, UnsubscribeCode::Server);
+            }
+            (Body::Presence(event), _) if matches!(event.change, PresenceChange::Join | PresenceChange::Leave) => {
                 session.event(channel, publication.pushed(self.protocol));
+                self.forget_who_left(event);
             }
             _ => {
                 let offset = publication.offset().unwrap_or(0);
@@ -234,6 +241,18 @@ impl Client {
                 }
                 session.publication(channel, offset, publication.pushed(self.protocol));
             }
+        }
+    }
+
+    /// Ends what a guest hears of the status of somebody who left its rooms.
+    fn forget_who_left(&mut self, event: &PresenceEvent) {
+        let user = event.member.user;
+        if event.change == PresenceChange::Leave
+            && let Some(member) = &self.peer.member
+            && let Some(listening) = self.peer.channels.get(&Address::status(member.tenant, user))
+            && !self.peer.still_sees(user)
+        {
+            self.session.unsubscribe(&listening.name, UnsubscribeCode::Server);
         }
     }
 
@@ -315,6 +334,12 @@ impl Peer {
     pub(super) fn keep(&mut self, address: Address, name: String, subscription: Subscription) {
         self.listened += 1;
         self.channels.insert(address, Listening { name, order: self.listened, subscription });
+    }
+
+    /// Whether it may still hear of this user's status: a guest only for as long as they share a room.
+    fn still_sees(&self, user: UserId) -> bool {
+        let Some(member) = &self.member else { return false };
+        member.user().is_some_and(|own| own.id == user) || self.app.is_among(member, user) != Some(false)
     }
 
     /// Stops listening, latest first, so that others see the client leave its rooms before it is gone; what is left is

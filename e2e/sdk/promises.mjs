@@ -21,6 +21,7 @@ const PROMISES = [
   ['history is the log of the room', history],
   ['presence tells who is here', presence],
   ['joining and leaving are told', joining],
+  ['the status of others is seen as it changes, and nobody sees the invisible', status],
   ['what was missed while the line was cut is recovered, without a gap or a duplicate', recovering],
   ['who does not read is thrown out, and comes back to everything that was missed', lagging],
   ['a restart of the server loses and repeats nothing', restarting, { ownServer: true }],
@@ -45,6 +46,8 @@ export function promises(sdk) {
 }
 
 async function connecting(story) {
+  const { connection } = await story.call('GET', '/realtime/config');
+  assert.equal(connection.url, `${story.server.url.replace('http', 'ws')}/connection/websocket`);
   const ann = await story.person('Ann');
   const { client } = await ann.connects();
   assert.match(client, /^[0-9a-f-]{36}$/);
@@ -201,6 +204,32 @@ async function joining(story) {
   dora.person.line.cut();
   await leaves(dora.client);
   assert.equal(deaf.count('join') + deaf.count('leave'), 0, deaf.story());
+}
+
+async function status(story) {
+  const ann = await story.person('Ann');
+  const bob = await story.person('Bob');
+  await bob.connects();
+  const channel = `status:${ann.user}`;
+  await bob.does('subscribe', { channel, withToken: false, joinLeave: false });
+  const { data } = await bob.hears('subscribed', { channel });
+  const seen = () => [data, ...bob.heard.filter((event) => event.type === 'publication' && event.channel === channel).map((event) => event.data)];
+  const sees = async (...statuses) => {
+    await bob.until(() => seen().length >= statuses.length, `${statuses.length} statuses`);
+    assert.deepEqual(seen(), statuses.map((status) => ({ user: ann.user, status })));
+  };
+  const chooses = (status) => story.call('PUT', '/presence/status', { name: 'Ann', body: { status } });
+  await sees('offline');
+  await ann.connects();
+  await sees('offline', 'online');
+  await chooses('busy');
+  await sees('offline', 'online', 'busy');
+  await chooses('invisible');
+  await sees('offline', 'online', 'busy', 'offline');
+  await chooses('away');
+  await sees('offline', 'online', 'busy', 'offline', 'away');
+  await ann.does('disconnect');
+  await sees('offline', 'online', 'busy', 'offline', 'away', 'offline');
 }
 
 async function recovering(story) {

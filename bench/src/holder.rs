@@ -105,7 +105,8 @@ pub(crate) async fn measure(
         met: report::met(each, 10.0),
         reference: "Centrifugo 27 KB by its vendor, 10.9 tuned",
         beside: format!(
-            "{connections} connections, {} MB in all; {} µs CPU to open one; {} % of a core with heartbeats",
+            "{connections} connections, from {} MB to {} MB; {} µs CPU to open one; {} % of a core with heartbeats",
+            before / 1024,
             after.max(later) / 1024,
             short(opened.micros_each(connections)),
             short(idle.cpu / idle.wall * 100.0)

@@ -24,7 +24,7 @@ use crate::{
     tally::{Position, Tally},
 };
 
-/// How many connections are opened at the same time.
+/// How many connections are opened, or wait for the reply to their subscription, at the same time.
 const OPENING: usize = 128;
 
 /// A place in a channel's history.
@@ -123,7 +123,7 @@ impl Crowd {
         size: usize,
         net: u8,
     ) -> Outcome<Self> {
-        Self::with_tally(connecting(door, passes, size, net), interest, Arc::default()).await
+        Self::with_tally(connecting(door, passes, size, net), interest, Arc::default(), OPENING).await
     }
 
     /// The same, counting into a tally that is there already.
@@ -134,22 +134,25 @@ impl Crowd {
         (size, net): (usize, u8),
         tally: &Arc<Tally>,
     ) -> Outcome<Self> {
-        Self::with_tally(connecting(door, passes, size, net), interest, Arc::clone(tally)).await
+        Self::with_tally(connecting(door, passes, size, net), interest, Arc::clone(tally), OPENING).await
     }
 
     /// Subscribes with connections that are open, all at once, and waits until all are in.
     pub(crate) async fn subscribe(clients: Vec<(Client, Pass)>, interest: &Interest) -> Outcome<Self> {
-        Self::with_tally(stream::iter(clients.into_iter().map(Ok)), interest, Arc::default()).await
+        let size = clients.len();
+        Self::with_tally(stream::iter(clients.into_iter().map(Ok)), interest, Arc::default(), size).await
     }
 
     async fn with_tally(
         clients: impl stream::Stream<Item = Outcome<(Client, Pass)>>,
         interest: &Interest,
         tally: Arc<Tally>,
+        most_waiting: usize,
     ) -> Outcome<Self> {
         let mut crowd = Self { tally, counts: Arc::default(), readers: JoinSet::new() };
         let (entered, mut entries) = mpsc::unbounded_channel();
         let mut clients = std::pin::pin!(clients);
+        let mut waiting = 0_usize;
         while let Some((mut client, pass)) = clients.try_next().await? {
             let request = interest.request(&pass.subscription);
             client.send(Command { subscribe: Some(request), ..Command::default() }).await?;
@@ -163,10 +166,14 @@ impl Crowd {
                 counts: Arc::clone(&crowd.counts),
             };
             crowd.readers.spawn(subscriber.listen(stream, rest));
+            waiting += 1;
+            if waiting >= most_waiting {
+                next_entry(&mut entries).await?;
+                waiting -= 1;
+            }
         }
-        drop(entered);
-        for _ in 0..crowd.size() {
-            entries.recv().await.ok_or("a connection ended before it was subscribed")??;
+        for _ in 0..waiting {
+            next_entry(&mut entries).await?;
         }
         Ok(crowd)
     }
@@ -180,6 +187,11 @@ impl Crowd {
     pub(crate) async fn leave(mut self) {
         self.readers.shutdown().await;
     }
+}
+
+/// Waits until one more is subscribed.
+async fn next_entry(entries: &mut mpsc::UnboundedReceiver<Outcome<()>>) -> Outcome<()> {
+    entries.recv().await.ok_or("a connection ended before it was subscribed")?
 }
 
 /// One of the crowd.
@@ -197,7 +209,8 @@ impl Subscriber {
     /// Reads until the connection ends.
     async fn listen(mut self, mut stream: TcpStream, rest: Vec<u8>) {
         let code = socket::read(&mut stream, rest, |frame, answers| self.take(&frame, answers)).await;
-        self.enter(Err(format!("the server ended the connection with {code:?}").into()));
+        let code_or_none = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+        self.enter(Err(format!("the server ended the connection with {code_or_none}").into()));
         self.tally.note_end(code);
     }
 

@@ -105,6 +105,15 @@ impl Peer {
         }
     }
 
+    /// How many messages are published at the same time, back to back: many where they share a commit, few where a
+    /// connection is not read, pongs included, until its publication has gone to every subscriber.
+    pub(crate) fn concurrency(&self) -> usize {
+        match self {
+            Self::Meet(_) => 64,
+            Self::Other(_) => 8,
+        }
+    }
+
     /// Where its connections are taken.
     pub(crate) fn door(&self, protocol: Protocol) -> Door {
         match self {

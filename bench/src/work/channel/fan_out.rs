@@ -20,8 +20,6 @@ use crate::{
     },
 };
 
-/// How many messages are published at the same time.
-const CONCURRENT: usize = 64;
 /// How many deliveries a round has.
 const DELIVERIES: u32 = 2_000_000;
 /// The step that the goal is for.
@@ -59,7 +57,7 @@ async fn step(peer: &Peer, protocol: Protocol, (subscribers, net): (u32, u8), me
     let channel = peer.channel().await?;
     let places: Arc<[String]> = [peer.place(&channel)].into();
     let mut alone = Rounds::default();
-    let mut posters = peer.posters(protocol, &channel, CONCURRENT).await?;
+    let mut posters = peer.posters(protocol, &channel, peer.concurrency()).await?;
     posters.post(&places, messages.div_ceil(4), None).await?;
     for _ in 0..3 {
         let watch = Watch::of(peer.process())?;
@@ -72,12 +70,12 @@ async fn step(peer: &Peer, protocol: Protocol, (subscribers, net): (u32, u8), me
     let size = usize::try_from(subscribers)?;
     let crowd = Crowd::gather(&peer.door(protocol), &Interest::live(&channel), &passes, size, net).await?;
     let pace = Pace { tally: Arc::clone(&crowd.tally), subscribers: u64::from(subscribers) };
-    let mut posters = peer.posters(protocol, &channel, CONCURRENT).await?;
+    let mut posters = peer.posters(protocol, &channel, peer.concurrency()).await?;
     deliver_to(peer.process(), &mut posters, pace.clone(), &places, messages.div_ceil(4)).await?;
     let (mut each, mut rate) = <(Rounds, Rounds)>::default();
     for _ in 0..3 {
         // Those of the round before may have rested while a ping of the server's waited for its answer.
-        let mut posters = peer.posters(protocol, &channel, CONCURRENT).await?;
+        let mut posters = peer.posters(protocol, &channel, peer.concurrency()).await?;
         let spent: Spent = deliver_to(peer.process(), &mut posters, pace.clone(), &places, messages).await?;
         each.push(spent.micros_each(messages * subscribers));
         rate.push(spent.per_second(messages * subscribers));

@@ -55,7 +55,7 @@ async fn round(peer: &Peer, protocol: Protocol, size: usize, net: u8) -> Outcome
     let live = Interest::live(&channel);
     Crowd::gather(&door, &live, &passes, size, net).await?.leave().await;
     let head = peer.head(&channel).await?;
-    let mut posters = peer.posters(protocol, &channel, 16).await?;
+    let mut posters = peer.posters(protocol, &channel, peer.concurrency()).await?;
     posters.post(&places, BEHIND, None).await?;
     let mut poster = posters.pop().ok_or("no connection to publish by")?;
     drop(posters);

@@ -34,13 +34,15 @@ pub enum Bucket {
     InviteTries,
     /// Messages, a minute.
     Messages,
+    /// Changes of a user's status, a minute.
+    Statuses,
 }
 
 impl Bucket {
     const fn length(self) -> Duration {
         match self {
             Self::Keys => Duration::from_hours(1),
-            Self::InviteTries | Self::Messages => Duration::from_mins(1),
+            Self::InviteTries | Self::Messages | Self::Statuses => Duration::from_mins(1),
         }
     }
 }

@@ -7,15 +7,21 @@ use crate::{
     auth::Member,
     error::Error,
     hub::{Address, Person},
+    limits::{Bucket, Subject},
 };
+
+/// How often in a minute a user may change its status: each change is written, and told in all of its rooms.
+const MAX_CHANGES: u64 = 60;
 
 impl App {
     /// Keeps as what a user of the member wants to be seen, by all of its connections and those to come.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] when the credential has ended, or the user is gone.
+    /// [`Error::InvalidKey`] when the credential has ended, or the user is gone, [`Error::RateLimited`] for too many
+    /// changes.
     pub async fn set_status(&self, member: &Member, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
         self.confirm(Some(member)).await?;
+        self.limits().windows.take(Bucket::Statuses, Subject::User(user), MAX_CHANGES, self.clock().monotonic())?;
         let tenant = member.tenant;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;

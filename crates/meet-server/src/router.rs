@@ -38,7 +38,7 @@ use crate::{
         (name = "Messages", description = "Saying, reading, waiting, searching."),
         (name = "Streams", description = "WebSocket and server-sent events."),
         (name = "Sessions", description = "Signing in and out, invites."),
-        (name = "Realtime", description = "Tokens for Centrifugo clients, and where these connect."),
+        (name = "Realtime", description = "Tokens for Centrifugo's SDKs, where these connect, and how reachable people say to be."),
         (name = "Operations", description = "Health, readiness, metrics."),
     ),
     modifiers(&Credentials)

@@ -422,3 +422,17 @@ async fn what_is_no_status_and_no_question_is_refused_by_name() {
     }
     assert_eq!(server.stranger().get(&asked(1)).await.refusal(401), "missing_key");
 }
+
+#[tokio::test]
+async fn a_status_that_flickers_is_held_to_a_number_in_a_minute() {
+    let server = Setup::new().manual_clock().start().await;
+    let (ann, bob) = (server.operator().session("Ann").await, server.operator().session("Bob").await);
+    for n in 0..60 {
+        choose(&ann, ["away", "online"][n % 2]).await;
+    }
+    let refused = ann.call("PUT", "/presence/status", &json!({ "status": "busy" })).await;
+    assert_eq!((refused.refusal(429).as_str(), refused.header("retry-after")), ("rate_limited", "60"));
+    choose(&bob, "busy").await;
+    server.clock.advance(Duration::from_mins(1));
+    choose(&ann, "busy").await;
+}

@@ -11,6 +11,8 @@ mod credentials;
 mod expiry;
 mod filters;
 mod gateway;
+mod gateway_streams;
+mod gateway_wire;
 mod history;
 mod idempotency;
 mod invites;

@@ -3,19 +3,23 @@
 mod caller;
 mod database;
 mod document;
+mod emulated;
 mod live;
 mod realtime;
 mod socket;
 mod stream;
 mod visitors;
+mod wire;
 
 pub(crate) use caller::{Answer, Caller};
 pub(crate) use database::{Database, databases};
+pub(crate) use emulated::{Emulated, Form};
 pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
 pub(crate) use realtime::{Realtime, connection_token, subscribe_token};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
 pub(crate) use visitors::{Held, eventually, exchange, operations};
+pub(crate) use wire::{Wire, chat, connect, encode, message};
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -16,8 +16,12 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      '/api': { target: server, ws: true },
+      '/api': server,
+      '/connection': { target: server, ws: true },
+      '/emulation': server,
       '/openapi.json': server,
+      '/presence': server,
+      '/realtime': server,
     },
   },
   // Tests run the code of the browser, not that of a server.

@@ -2,8 +2,8 @@
 // and bodies are checked against the committed OpenAPI document.
 
 import createClient from 'openapi-fetch';
-import type { paths } from './openapi';
-import type { Invite, Message, NewInvite, PresenceMember, Room, RoomPatch, SendMessage, SessionInfo, Visibility } from './types';
+import type { components, paths } from './openapi';
+import type { ChosenStatus, Invite, Message, NewInvite, PresenceMember, Room, RoomPatch, SendMessage, SessionInfo, Visibility } from './types';
 
 /** A refusal of the server, or no answer at all (`status` 0, `code` `offline`). */
 export class ApiError extends Error {
@@ -99,6 +99,7 @@ async function all<T extends { id: string }>(page: (query: { limit: number; afte
   return items;
 }
 
+const token = async (asked: Promise<Answer>) => (await take<{ token: string }>(asked)).token;
 const inRoom = (id: string) => ({ path: { id } });
 
 export const api = {
@@ -119,17 +120,31 @@ export const api = {
   presence: (id: string) =>
     take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 
+  /** Tokens and the own status belong to whom the cookie says: a key alone is nobody's. */
+  connectionToken: () => token(keyless.POST('/realtime/connection-token')),
+  subscribeToken: (id: string) => token(keyless.POST('/api/rooms/{id}/subscribe-token', { params: inRoom(id) })),
+  status: async (user: string) => {
+    const [seen] = await take<components['schemas']['UserStatus'][]>(
+      keyless.GET('/presence', { params: { query: { user: [user] } } }),
+    );
+    return seen?.status ?? 'offline';
+  },
+  setStatus: (status: ChosenStatus) => take<unknown>(keyless.PUT('/presence/status', { body: { status } })),
+
   before: (id: string, seq: number, limit: number) =>
     take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { before_seq: seq, limit } } })),
-  after: (id: string, seq: number, limit: number) =>
-    take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after_seq: seq, limit } } })),
+  /** What stands behind a message; a room of another epoch refuses. */
+  after: (id: string, seq: number, limit: number, epoch: string) =>
+    take<Message[]>(
+      server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after_seq: seq, limit, epoch } } }),
+    ),
   afterMessage: (id: string, message: string, limit: number) =>
     take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { after: message, limit } } })),
   search: (id: string, q: string, limit: number, signal: AbortSignal) =>
     take<Message[]>(server.GET('/api/rooms/{id}/search', { params: { ...inRoom(id), query: { q, limit } }, signal })),
-  post: (id: string, clientId: string, body: SendMessage) =>
+  post: (id: string, clientId: string, body: SendMessage, signal: AbortSignal) =>
     take<Message>(
-      server.POST('/api/rooms/{id}/messages', { params: { ...inRoom(id), header: { 'Idempotency-Key': clientId } }, body }),
+      server.POST('/api/rooms/{id}/messages', { params: { ...inRoom(id), header: { 'Idempotency-Key': clientId } }, body, signal }),
     ),
 
   createInvite: (id: string, role: 'member' | 'spectator', expiresIn: number, maxUses: number | null) =>

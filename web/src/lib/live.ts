@@ -1,187 +1,229 @@
-// Keeps one room's WebSocket open: connects, notices silence, waits longer after each failure, and
-// tells apart what a retry can mend from what it cannot. It knows frames, not what a room makes of them.
+// The page's one connection: rooms, the list of rooms and the reader's own status ride on it. The
+// Centrifugo client keeps it open, falls back where WebSockets are blocked, and fetches what was missed;
+// this file says who connects, what ends it for good and when to look whether it still lives. It knows
+// channels, not what a room makes of them. The client is loaded when it is needed first, so that the
+// page shows its history before that.
 
+import type { Centrifuge, ClientInfo, SubscribedContext, Subscription } from 'centrifuge';
+import { api, ApiError } from './api';
 import { backoff } from './backoff';
-import type { SendMessage, ServerFrame } from './types';
+import type { LiveEvent } from './types';
 
-const HEARTBEAT_MS = 20_000;
-const QUIET_MS = 15_000;
-const DEAD_MS = 55_000;
-const WAKE_MS = 5_000;
+type Sdk = typeof import('centrifuge');
 
-/** What the browser's WebSocket offers of itself here. */
-export interface Socket {
-  onopen: ((event: Event) => void) | null;
-  onmessage: ((event: MessageEvent) => void) | null;
-  onclose: ((event: CloseEvent) => void) | null;
-  send(data: string): void;
-  close(code?: number): void;
+/** The client's and the server's numbers that decide what happens next. */
+const CODES = { own: 0, timeout: 1, unauthorized: 1, invalidToken: 3500 };
+/** The wait after an end that the client does not mend by itself. */
+const AGAIN_MS = 20_000;
+
+/** Where a reader stands in a room. */
+export interface Position {
+  offset: number;
+  epoch: string;
 }
 
-export type LiveState =
-  | { kind: 'connecting' }
-  | { kind: 'live' }
-  /** Not connected; the next try is at `until`, in milliseconds since the Unix epoch. */
-  | { kind: 'waiting'; until: number }
-  | { kind: 'over'; cause: 'gone' | 'signed_out' };
+/** What a room wants to hear. */
+export interface Ears {
+  /** From where on messages are wanted, asked when the room is joined first. */
+  position: () => Position;
+  /** Messages come from here on; the position is the server's. */
+  onbegin: (position: Position, recovered: boolean) => void;
+  /** Nothing comes any more, until the next beginning. */
+  onbreak: () => void;
+  onpublication: (data: unknown, offset: number | undefined) => void;
+  onjoin: (who: ClientInfo) => void;
+  onleave: (who: ClientInfo) => void;
+  /** The server ended this room for the reader; `again` asks for it once more. */
+  onend: (again: () => void) => void;
+  /** The credential is over, and with it everything. */
+  onover: () => void;
+}
 
-/** What a request by HTTP says of a socket that could not be opened (a browser hides the reason). */
-export type Probe = 'try' | 'gone' | 'signed_out' | { retryAfter: number };
-
-export interface LiveOptions {
-  /** The address with the cursor as it is now. */
-  url: () => string;
-  connect: (url: string) => Socket;
-  probe: () => Promise<Probe>;
-  chance: () => number;
-  onframe: (frame: ServerFrame) => void;
-  onstate: (state: LiveState) => void;
+interface Joined {
+  ears: Ears;
+  subscription: Subscription | null;
 }
 
 export class Live {
-  #options: LiveOptions;
-  #socket: Socket | null = null;
-  #state: LiveState = { kind: 'connecting' };
+  /** Called whenever the connection begins, when what came in between is to be asked for. */
+  onconnected: () => void = () => undefined;
+  /** Called with what concerns no room in particular. */
+  onevent: (event: LiveEvent) => void = () => undefined;
+  /** Called when the server takes the credential no more. */
+  onover: () => void = () => undefined;
+  #load: () => Promise<Sdk>;
+  #client: Centrifuge | null = null;
+  #sdk: Sdk | null = null;
+  #rooms = new Map<string, Joined>();
+  /** Tells the client of the network: also what the browser does not say. */
+  #network = new EventTarget();
+  #running = false;
+  #loading = false;
   #failures = 0;
-  #heard = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #heartbeat: ReturnType<typeof setInterval> | undefined;
-  #stopped = false;
 
-  constructor(options: LiveOptions) {
-    this.#options = options;
+  constructor(load: () => Promise<Sdk> = () => import('centrifuge')) {
+    this.#load = load;
   }
 
-  get state(): LiveState {
-    return this.#state;
-  }
-
+  /** Connects as whom the browser's cookie says, or as nobody. */
   start(): void {
-    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
-    this.#open();
+    this.stop();
+    this.#running = true;
+    addEventListener('offline', this.#offline);
+    addEventListener('online', this.#back);
+    document.addEventListener('visibilitychange', this.#back);
+    void this.#open();
   }
 
   stop(): void {
-    this.#stopped = true;
-    clearInterval(this.#heartbeat);
+    this.#running = false;
     clearTimeout(this.#retry);
-    this.#drop();
+    removeEventListener('offline', this.#offline);
+    removeEventListener('online', this.#back);
+    document.removeEventListener('visibilitychange', this.#back);
+    this.#client?.removeAllListeners().disconnect();
+    this.#client = null;
+    for (const joined of this.#rooms.values()) joined.subscription = null;
   }
 
-  /** Sends a message; false when there is no live connection to send it on. */
-  send(message: SendMessage & { client_id: string }): boolean {
-    if (this.#state.kind !== 'live' || !this.#socket) return false;
-    this.#socket.send(JSON.stringify({ type: 'message', ...message }));
-    return true;
+  /** Listens to a room until the answer is called, across breaks and a new start. */
+  join(id: string, ears: Ears): () => void {
+    const joined: Joined = { ears, subscription: null };
+    this.#rooms.set(id, joined);
+    this.#subscribe(id, joined);
+    return () => {
+      if (this.#rooms.get(id) === joined) this.#rooms.delete(id);
+      if (!joined.subscription) return;
+      joined.subscription.removeAllListeners();
+      this.#client?.removeSubscription(joined.subscription);
+    };
   }
 
-  /** The network or the page came back: connects now, or makes sure that the connection still lives. */
+  /** Tries now instead of waiting, or makes sure that the connection still lives. */
   wake(): void {
-    if (this.#stopped) return;
-    if (this.#state.kind === 'waiting') {
-      this.#failures = 0;
-      this.#open();
-    } else if (this.#state.kind === 'live') {
-      this.#ping();
-      const asked = Date.now();
-      setTimeout(() => {
-        if (!this.#stopped && this.#state.kind === 'live' && this.#heard < asked) this.#lost();
-      }, WAKE_MS);
-    }
+    if (!this.#running) return;
+    const client = this.#client;
+    if (!client || !this.#sdk) return void this.#open();
+    const { State } = this.#sdk;
+    if (client.state === State.Disconnected) client.connect();
+    else if (client.state === State.Connecting) this.#restart();
+    else this.#check(client);
   }
 
-  /** Gives the connection up and makes another one, with the cursor as it is then. */
-  restart(): void {
-    if (this.#stopped || this.#state.kind === 'over') return;
-    this.#drop();
-    this.#open();
+  /** Asks something to see whether an answer comes. */
+  #check(client: Centrifuge): void {
+    const [room] = this.#rooms.keys();
+    if (room === undefined) return;
+    client.presenceStats(channelOf(room)).catch((error: { code?: number }) => {
+      if (error.code === CODES.timeout && this.#client === client) this.#restart();
+    });
   }
 
-  #open(): void {
+  async #open(): Promise<void> {
     clearTimeout(this.#retry);
-    this.#become({ kind: 'connecting' });
-    this.#heard = Date.now();
-    let opened = false;
-    const socket = this.#options.connect(this.#options.url());
-    this.#socket = socket;
-    socket.onopen = () => {
-      opened = true;
-      this.#heard = Date.now();
-    };
-    socket.onmessage = (event) => this.#hear(event);
-    socket.onclose = (event) => {
-      if (this.#socket === socket) void this.#closed(event.code, opened);
-    };
-  }
-
-  #hear(event: MessageEvent): void {
-    this.#heard = Date.now();
-    let frame: ServerFrame;
+    if (this.#loading) return;
+    this.#loading = true;
     try {
-      frame = JSON.parse(String(event.data)) as ServerFrame;
-    } catch {
-      return;
-    }
-    if (frame.type === 'hello' || frame.type === 'resync') {
+      this.#sdk = await this.#load();
       this.#failures = 0;
-      this.#options.onframe(frame);
-      this.#become({ kind: 'live' });
-      return;
+    } catch {
+      if (this.#running) this.#retry = setTimeout(() => void this.#open(), backoff(this.#failures++, Math.random));
+    } finally {
+      this.#loading = false;
     }
-    this.#options.onframe(frame);
+    if (this.#sdk && this.#running && !this.#client) this.#connect(this.#sdk);
   }
 
-  async #closed(code: number, opened: boolean): Promise<void> {
-    this.#drop();
-    if (code === 4040) return this.#become({ kind: 'over', cause: 'gone' });
-    if (code === 4041) return this.#become({ kind: 'over', cause: 'signed_out' });
-    this.#wait(null);
-    if (opened) return;
-    const verdict = await this.#options.probe();
-    if (this.#stopped || this.#state.kind !== 'waiting') return;
-    if (verdict === 'gone' || verdict === 'signed_out') {
-      clearTimeout(this.#retry);
-      this.#become({ kind: 'over', cause: verdict });
-    } else if (verdict !== 'try') {
-      this.#wait(verdict.retryAfter * 1000);
+  #connect(sdk: Sdk): void {
+    const client = new sdk.Centrifuge(endpoints(), {
+      name: 'web',
+      getToken: () => this.#token(api.connectionToken()),
+      networkEventTarget: this.#network,
+    });
+    this.#client = client;
+    client.on('connected', () => this.onconnected());
+    client.on('publication', ({ data }) => this.onevent(data as LiveEvent));
+    client.on('disconnected', ({ code }) => this.#ended(code));
+    for (const [id, joined] of this.#rooms) this.#subscribe(id, joined);
+    client.connect();
+  }
+
+  #subscribe(id: string, joined: Joined): void {
+    if (!this.#client) return;
+    const { ears } = joined;
+    const subscription = this.#client.newSubscription(channelOf(id), {
+      getToken: () => this.#token(api.subscribeToken(id)),
+      since: ears.position(),
+      recoverable: true,
+      positioned: true,
+      joinLeave: true,
+    });
+    joined.subscription = subscription;
+    subscription.on('subscribed', (context) => ears.onbegin(positionOf(context), context.recovered));
+    subscription.on('subscribing', () => ears.onbreak());
+    subscription.on('publication', ({ data, offset }) => ears.onpublication(data, offset));
+    subscription.on('join', ({ info }) => ears.onjoin(info));
+    subscription.on('leave', ({ info }) => ears.onleave(info));
+    subscription.on('unsubscribed', () => {
+      ears.onbreak();
+      ears.onend(() => {
+        if (joined.subscription === subscription) subscription.subscribe();
+      });
+    });
+    subscription.subscribe();
+  }
+
+  #ended(code: number): void {
+    if (code === CODES.own) return;
+    if (code === CODES.unauthorized || code === CODES.invalidToken) {
+      this.stop();
+      for (const { ears } of this.#rooms.values()) ears.onover();
+      this.onover();
+    } else {
+      this.#retry = setTimeout(() => this.wake(), AGAIN_MS);
     }
   }
 
-  #wait(least: number | null): void {
-    clearTimeout(this.#retry);
-    const wait = Math.max(least ?? 0, backoff(this.#failures, this.#options.chance));
-    if (least === null) this.#failures += 1;
-    this.#become({ kind: 'waiting', until: Date.now() + wait });
-    this.#retry = setTimeout(() => this.#open(), wait);
+  /** A token for the client, which asks again after every failure but a refusal. */
+  async #token(asked: Promise<string>): Promise<string> {
+    try {
+      return await asked;
+    } catch (error) {
+      const isRefused = error instanceof ApiError && [401, 403, 404, 410].includes(error.status);
+      throw isRefused && this.#sdk ? new this.#sdk.UnauthorizedError(error.message) : error;
+    }
   }
 
-  #beat(): void {
-    if (this.#state.kind !== 'live' && this.#state.kind !== 'connecting') return;
-    const quiet = Date.now() - this.#heard;
-    if (quiet >= DEAD_MS) this.#lost();
-    else if (quiet >= QUIET_MS) this.#ping();
+  #restart(): void {
+    this.#network.dispatchEvent(new Event('offline'));
+    this.#network.dispatchEvent(new Event('online'));
   }
 
-  #ping(): void {
-    if (this.#state.kind === 'live') this.#socket?.send('{"type":"ping"}');
-  }
+  #offline = (): void => {
+    this.#network.dispatchEvent(new Event('offline'));
+  };
 
-  #lost(): void {
-    this.#drop();
-    this.#wait(null);
-  }
-
-  #drop(): void {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
-  }
-
-  #become(state: LiveState): void {
-    if (this.#stopped) return;
-    this.#state = state;
-    this.#options.onstate(state);
-  }
+  #back = (): void => {
+    if (!document.hidden) this.wake();
+  };
 }
+
+const channelOf = (room: string) => `chat:${room}`;
+
+function positionOf({ streamPosition }: SubscribedContext): Position {
+  return { offset: streamPosition?.offset ?? 0, epoch: streamPosition?.epoch ?? '' };
+}
+
+/** Where the gateway is: on the server of the page, by the best way that the network lets through. */
+function endpoints() {
+  const { host, protocol } = location;
+  const connection = `${protocol}//${host}/connection`;
+  return [
+    { transport: 'websocket' as const, endpoint: `${connection.replace('http', 'ws')}/websocket` },
+    { transport: 'http_stream' as const, endpoint: `${connection}/http_stream` },
+    { transport: 'sse' as const, endpoint: `${connection}/sse` },
+  ];
+}
+
+export const live = new Live();

@@ -1,17 +1,17 @@
-// Gets the reader's messages to the server exactly once: by the socket while it lives, else by POST
-// under the same id, one after the other. It never gives a message up by itself: the server's refusal
-// or the author does.
+// Gets the reader's messages to the server exactly once, one after the other: each by POST under its own
+// id, again and again while the server cannot be reached. It never gives a message up by itself: the
+// server's refusal or the author does.
 
 import { ApiError, explain } from './api';
+import { backoff } from './backoff';
 import type { Pending } from './timeline';
 import type { Message, SendMessage } from './types';
 
-const ACK_MS = 8_000;
+/** After so long without an answer, the way to the server is taken for broken. */
+const PATIENCE_MS = 20_000;
 
 export interface OutboxOptions {
-  /** Sends on the socket; false when it is not live. */
-  socket: (message: SendMessage & { client_id: string }) => boolean;
-  post: (clientId: string, message: SendMessage) => Promise<Message>;
+  post: (clientId: string, message: SendMessage, signal: AbortSignal) => Promise<Message>;
   /** The message as it goes on the wire, with the name of who speaks. */
   body: (pending: Pending) => SendMessage;
   onstored: (clientId: string, id: string, seq: number) => void;
@@ -20,85 +20,73 @@ export interface OutboxOptions {
 
 export class Outbox {
   #options: OutboxOptions;
-  #waiting = new Map<string, { pending: Pending; timer: ReturnType<typeof setTimeout> }>();
+  /** Oldest first; the first is under way while there is something to abort. */
   #queue: Pending[] = [];
-  #posting = false;
+  #sending: AbortController | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
   #stopped = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
   }
 
-  /** Sends a message now, by whatever way is open. */
+  /** Sends a message as soon as those before it are through. */
   send(pending: Pending): void {
-    this.#forget(pending.client_id);
-    const message = { ...this.#options.body(pending), client_id: pending.client_id };
-    // The socket keeps the order only when nothing older still waits for its turn by POST.
-    if (!this.#posting && this.#options.socket(message)) {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(pending.client_id);
-        this.#enqueue(pending);
-      }, ACK_MS);
-      this.#waiting.set(pending.client_id, { pending, timer });
-    } else {
-      this.#enqueue(pending);
-    }
-  }
-
-  /** The socket confirmed a message. */
-  acked(clientId: string, id: string, seq: number): void {
-    this.#forget(clientId);
-    this.#options.onstored(clientId, id, seq);
-  }
-
-  /** The socket refused a message. */
-  refused(clientId: string, error: string, code: string): void {
-    const waiting = this.#waiting.get(clientId);
-    this.#forget(clientId);
-    // A frame cannot say how long to wait; the answer to a POST does.
-    if (code === 'rate_limited' && waiting) this.#enqueue(waiting.pending);
-    else this.#options.onfailed(clientId, explain(new ApiError(400, code, error)), null);
-  }
-
-  /** Its author gave it up. */
-  drop(clientId: string): void {
-    this.#forget(clientId);
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    for (const { timer } of this.#waiting.values()) clearTimeout(timer);
-    this.#waiting.clear();
-    this.#queue = [];
-  }
-
-  #forget(clientId: string): void {
-    clearTimeout(this.#waiting.get(clientId)?.timer);
-    this.#waiting.delete(clientId);
-    this.#queue = this.#queue.filter((one) => one.client_id !== clientId);
-  }
-
-  #enqueue(pending: Pending): void {
     if (this.#stopped || this.#queue.some((one) => one.client_id === pending.client_id)) return;
     this.#queue.push(pending);
     void this.#drain();
   }
 
+  /** Its author gave it up. */
+  drop(clientId: string): void {
+    if (this.#queue[0]?.client_id === clientId) this.#sending?.abort();
+    this.#queue = this.#queue.filter((one) => one.client_id !== clientId);
+  }
+
+  /** The server can be reached again: what is still under way may have got lost on the way. */
+  wake(): void {
+    this.#failures = 0;
+    if (this.#sending) this.#sending.abort();
+    else void this.#drain();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    this.#queue = [];
+  }
+
   async #drain(): Promise<void> {
-    if (this.#posting) return;
-    this.#posting = true;
-    for (let one = this.#queue.shift(); one; one = this.#queue.shift()) {
-      try {
-        const message = await this.#options.post(one.client_id, this.#options.body(one));
-        if (!this.#stopped) this.#options.onstored(one.client_id, message.id, message.seq);
-      } catch (error) {
-        if (this.#stopped) break;
-        // Unreachable: it stays as it is and goes out again with the next connection.
-        if (error instanceof ApiError && error.offline) continue;
-        const after = error instanceof ApiError ? error.retryAfter : null;
-        this.#options.onfailed(one.client_id, explain(error), after === null ? null : Date.now() + after * 1000);
+    if (this.#sending) return;
+    clearTimeout(this.#retry);
+    for (let one = this.#queue[0]; one && !this.#stopped; one = this.#queue[0]) {
+      if (!(await this.#post(one))) {
+        if (!this.#stopped) this.#retry = setTimeout(() => void this.#drain(), backoff(this.#failures++, Math.random));
+        return;
       }
+      this.#failures = 0;
+      this.#queue = this.#queue.filter((other) => other !== one);
     }
-    this.#posting = false;
+  }
+
+  /** Sends one message; false when the server could not be reached. */
+  async #post(one: Pending): Promise<boolean> {
+    const sending = new AbortController();
+    this.#sending = sending;
+    const patience = setTimeout(() => sending.abort(), PATIENCE_MS);
+    try {
+      const message = await this.#options.post(one.client_id, this.#options.body(one), sending.signal);
+      if (!this.#stopped) this.#options.onstored(one.client_id, message.id, message.seq);
+      return true;
+    } catch (error) {
+      if (this.#stopped || sending.signal.aborted || (error instanceof ApiError && error.offline)) return false;
+      const after = error instanceof ApiError ? error.retryAfter : null;
+      this.#options.onfailed(one.client_id, explain(error), after === null ? null : Date.now() + after * 1000);
+      return true;
+    } finally {
+      clearTimeout(patience);
+      this.#sending = null;
+    }
   }
 }

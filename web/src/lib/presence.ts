@@ -1,20 +1,35 @@
-// Who is in a room, as pure data: the list of the server and what happened since.
+// Who is in a room, as pure data: the list of the server and what happened since. Joins and leaves are
+// those of connections, of which one person may have several, and do not say as what somebody is seen;
+// so the server is asked again after what the list cannot know by itself.
 
-import type { PresenceMember, ServerFrame } from './types';
+import type { Kind, PresenceMember, Status } from './types';
 
-type PresenceFrame = Extract<ServerFrame, { type: 'presence' }>;
+export type PresenceEvent =
+  | { event: 'join'; user: string; name: string; kind: Kind }
+  | { event: 'leave'; user: string }
+  | { event: 'status'; user: string; name: string; kind: Kind; status: Status };
+
+export interface People {
+  members: readonly PresenceMember[];
+  /** Whether the list may be wrong now. */
+  doubtful: boolean;
+}
 
 /** Applies one event; `now` stands for the time of arrival of somebody who joins. */
-export function apply(members: readonly PresenceMember[], frame: PresenceFrame, now: string): PresenceMember[] {
-  const others = members.filter((member) => member.user !== frame.user);
-  if (frame.event === 'leave') return others;
-  const before = members.find((member) => member.user === frame.user);
-  const member: PresenceMember = {
-    user: frame.user,
-    name: frame.name,
-    kind: frame.kind,
-    status: frame.status,
-    since: before?.since ?? now,
-  };
-  return before ? members.map((one) => (one.user === frame.user ? member : one)) : [...others, member];
+export function apply(members: readonly PresenceMember[], event: PresenceEvent, now: string): People {
+  const known = members.find((member) => member.user === event.user);
+  switch (event.event) {
+    case 'join': {
+      if (known) return { members, doubtful: false };
+      const { user, name, kind } = event;
+      return { members: [...members, { user, name, kind, status: 'online', since: now }], doubtful: true };
+    }
+    case 'leave':
+      return { members, doubtful: known !== undefined };
+    case 'status': {
+      const { status } = event;
+      if (!known) return { members, doubtful: true };
+      return { members: members.map((member) => (member === known ? { ...member, status } : member)), doubtful: false };
+    }
+  }
 }

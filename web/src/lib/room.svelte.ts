@@ -1,17 +1,18 @@
-// One open room: its messages, who is there, and the connection. It joins the pure timeline with the
-// socket and the API; components read it and call it, and know of neither.
+// One open room: its messages and who is there. It joins the pure timeline with the connection and the
+// API; components read it and call it, and know of neither.
 
+import type { ClientInfo } from 'centrifuge';
 import { api, ApiError, explain } from './api';
-import { Live, type LiveState, type Probe, type Socket } from './live';
+import { live, type Live, type Position } from './live';
 import { MOST_KNOWN } from './mentions';
 import { Outbox } from './outbox';
 import * as pasts from './past';
 import type { Past } from './past';
-import { apply } from './presence';
+import { apply, type PresenceEvent } from './presence';
 import { perTab } from './storage';
 import * as timelines from './timeline';
 import type { Timeline } from './timeline';
-import type { Message, PresenceMember, Room, ServerFrame, User } from './types';
+import type { Kind, Message, PresenceMember, Room, RoomEvent, User } from './types';
 import { keepUnsent, readUnsent } from './unsent';
 
 const PAGE = 100;
@@ -23,12 +24,21 @@ const KEPT = 2000;
 const FLUSH_MS = 16;
 const RESEND_MS = 10 * 60_000;
 const PRESENCE_MS = 15_000;
+/** How soon the list of people is asked for again when it may be wrong, and how much later for each of them. */
+const LOOK_MS = { least: 100, each: 10 };
+/** The wait before what failed, though the server is there, is tried again. */
+const AGAIN_MS = 3_000;
 
 type Status = 'loading' | 'ready' | 'gone' | 'signed_out' | 'failed';
 
 /** An id that nobody else makes; `randomUUID` is missing on pages that came over plain http. */
 function newId(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Whether a refusal says that the room, or the session, is not there any more. */
+function isFinal(error: unknown): error is ApiError {
+  return error instanceof ApiError && [401, 404, 410].includes(error.status);
 }
 
 export class OpenRoom {
@@ -40,7 +50,8 @@ export class OpenRoom {
   timeline = $state.raw<Timeline>(timelines.empty);
   /** What is shown instead of the timeline while the reader is far back. */
   past = $state.raw<Past | null>(null);
-  live = $state.raw<LiveState>({ kind: 'connecting' });
+  /** Whether messages come by themselves now. */
+  live = $state(false);
   members = $state.raw<readonly PresenceMember[]>([]);
   watching = $state(0);
   loadingOlder = $state(false);
@@ -49,33 +60,32 @@ export class OpenRoom {
   /** Called with messages that came while the room was open. */
   onarrive: (messages: readonly Message[]) => void = () => undefined;
 
-  #epoch: string | null = null;
   #connection: Live;
+  #leave: () => void = () => undefined;
+  #epoch = '';
+  /** The last message that the server spoke of. */
+  #head = 0;
   #outbox: Outbox;
   #buffer: Message[] = [];
   #flush: ReturnType<typeof setTimeout> | undefined;
   #presence: ReturnType<typeof setInterval> | undefined;
+  #look: ReturnType<typeof setTimeout> | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  /** How often somebody came, went or changed. */
+  #moves = 0;
   #filling = false;
   #loadingPage = 0;
   #loading: Promise<void> | null = null;
   #stopped = false;
 
-  constructor(id: string, me: User | null, known: Room | undefined) {
+  constructor(id: string, me: User | null, known: Room | undefined, connection = live) {
     this.id = id;
     this.me = me;
+    this.#connection = connection;
     this.room = known ?? null;
     if (me) this.names = [me.name];
-    this.#connection = new Live({
-      url: () => this.#url(),
-      connect: (url) => new WebSocket(url) as unknown as Socket,
-      probe: () => this.#probe(),
-      chance: Math.random,
-      onframe: (frame) => this.#frame(frame),
-      onstate: (state) => this.#connected(state),
-    });
     this.#outbox = new Outbox({
-      socket: (message) => this.#connection.send(message),
-      post: (clientId, message) => api.post(this.id, clientId, message),
+      post: (clientId, message, signal) => api.post(this.id, clientId, message, signal),
       body: (pending) => ({
         content: pending.content,
         ...(this.me ? { sender: this.me.name, sender_type: 'human' as const } : {}),
@@ -94,13 +104,12 @@ export class OpenRoom {
       await this.#loadNewest(this.room.head_seq);
       if (this.#stopped) return;
       this.status = 'ready';
-      this.#connection.start();
+      this.#resend();
+      this.#join();
       void this.#loadPresence();
       this.#presence = setInterval(() => {
         if (!document.hidden) void this.#loadPresence();
       }, PRESENCE_MS);
-      addEventListener('online', this.#wake);
-      document.addEventListener('visibilitychange', this.#wake);
     } catch (error) {
       if (!this.#stopped) this.#refused(error);
     }
@@ -108,17 +117,18 @@ export class OpenRoom {
 
   close(): void {
     this.#stopped = true;
-    this.#connection.stop();
+    this.#leave();
     this.#outbox.stop();
     clearTimeout(this.#flush);
+    clearTimeout(this.#look);
+    clearTimeout(this.#again);
     clearInterval(this.#presence);
-    removeEventListener('online', this.#wake);
-    document.removeEventListener('visibilitychange', this.#wake);
   }
 
   /** Tries the connection now instead of waiting. */
   reconnect(): void {
     this.#connection.wake();
+    this.#outbox.wake();
   }
 
   say(content: string, replyTo: string | null): void {
@@ -165,7 +175,7 @@ export class OpenRoom {
     await this.#load(async (isStill) => {
       const past = this.past;
       if (!past) return;
-      const page = await api.after(this.id, past.messages.at(-1)!.seq, PAGE);
+      const page = await api.after(this.id, past.messages.at(-1)!.seq, PAGE, this.#epoch);
       if (!isStill()) return;
       this.#learnFrom(page);
       this.#visit(page.length === 0 ? { timeline: this.timeline, past: null } : pasts.newer(this.timeline, past, page));
@@ -235,10 +245,11 @@ export class OpenRoom {
   async #fillGap(): Promise<void> {
     if (this.#filling) return;
     this.#filling = true;
+    const generation = this.#loadingPage;
     try {
-      for (let after = timelines.gap(this.timeline); after !== null; after = timelines.gap(this.timeline)) {
-        const page = await api.after(this.id, after, GAP_PAGE);
-        if (this.#stopped || page.length === 0) return;
+      for (let after = this.#gap(); after !== null; after = this.#gap()) {
+        const page = await api.after(this.id, after, GAP_PAGE, this.#epoch);
+        if (this.#stopped || generation !== this.#loadingPage || page.length === 0) return;
         const before = this.timeline.to;
         this.#learnFrom(page);
         this.#set(timelines.receive(this.timeline, page, this.me?.id ?? null));
@@ -246,10 +257,20 @@ export class OpenRoom {
         this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
       }
     } catch {
-      // The next message or the next connection asks again.
+      this.#tryAgain(() => this.#fillGap());
     } finally {
       this.#filling = false;
+      if (generation !== this.#loadingPage) void this.#fillGap();
     }
+  }
+
+  #gap(): number | null {
+    return this.#stopped ? null : timelines.gap(this.timeline, this.#head);
+  }
+
+  #tryAgain(what: () => Promise<void>): void {
+    clearTimeout(this.#again);
+    if (!this.#stopped) this.#again = setTimeout(() => void what(), AGAIN_MS);
   }
 
   async #loadNewest(head: number): Promise<void> {
@@ -261,36 +282,52 @@ export class OpenRoom {
     void this.#fillGap();
   }
 
-  #url(): string {
-    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    const cursor = new URLSearchParams({ since: String(this.timeline.to), epoch: this.#epoch ?? '' });
-    return `${scheme}://${location.host}/api/rooms/${encodeURIComponent(this.id)}/ws?${cursor}`;
+  #join(): void {
+    this.#leave = this.#connection.join(this.id, {
+      position: () => ({ offset: this.timeline.to, epoch: this.#epoch }),
+      onbegin: (position, recovered) => this.#begin(position, recovered),
+      onbreak: () => (this.live = false),
+      onpublication: (data) => this.#hear(data as RoomEvent),
+      onjoin: (who) => this.#meet({ event: 'join', user: who.user, ...(who.connInfo as { name: string; kind: Kind }) }),
+      onleave: ({ user }: ClientInfo) => this.#meet({ event: 'leave', user }),
+      onend: (again) => void this.#ended(again),
+      onover: () => this.close(),
+    });
   }
 
-  #frame(frame: ServerFrame): void {
-    switch (frame.type) {
-      case 'message':
-        this.#buffer.push(frame);
-        this.#flush ??= setTimeout(() => this.#take(), FLUSH_MS);
-        return;
-      case 'hello':
-        if (this.#epoch !== null && frame.epoch !== this.#epoch) this.#resync(frame.head_seq, frame.epoch);
-        return;
-      case 'resync':
-        this.#resync(frame.head_seq, frame.epoch);
-        return;
-      case 'ack':
-        this.#take();
-        if (frame.client_id) this.#outbox.acked(frame.client_id, frame.id, frame.seq);
-        return;
-      case 'error':
-        if (frame.client_id) this.#outbox.refused(frame.client_id, frame.error, frame.code);
-        return;
-      case 'presence':
-        this.members = apply(this.members, frame, new Date().toISOString());
-        this.#learn([frame.name]);
-        return;
+  #begin(position: Position, recovered: boolean): void {
+    const missing = timelines.missing(this.timeline, this.#epoch, position, recovered);
+    this.#epoch = position.epoch;
+    this.#head = position.offset;
+    if (missing === 'all') this.#reset();
+    else void this.#fillGap();
+    this.live = true;
+    void this.#loadPresence();
+    this.#resend();
+    this.#outbox.wake();
+  }
+
+  #hear(event: RoomEvent): void {
+    if (event.type === 'presence') {
+      this.#meet(event);
+    } else if (event.type === 'message') {
+      this.#buffer.push(event);
+      this.#flush ??= setTimeout(() => this.#take(), FLUSH_MS);
     }
+  }
+
+  #meet(event: PresenceEvent): void {
+    this.#moves += 1;
+    const { members, doubtful } = apply(this.members, event, new Date().toISOString());
+    this.members = members;
+    if ('name' in event) this.#learn([event.name]);
+    if (doubtful) this.#lookSoon();
+  }
+
+  #lookSoon(): void {
+    // The more people see the same, the less all of them may ask at once.
+    const wait = LOOK_MS.least + LOOK_MS.each * this.members.length * Math.random();
+    this.#look ??= setTimeout(() => void this.#loadPresence(), wait);
   }
 
   #learn(names: Iterable<string>): void {
@@ -303,44 +340,47 @@ export class OpenRoom {
     this.#learn(messages.map((message) => message.sender));
   }
 
-  /** The cursor is void: loads the newest page again and goes on from there on the same connection. */
-  #resync(head: number, epoch: string): void {
-    this.#epoch = epoch;
+  /** What is shown is of another time of the room: loads the newest page and goes on from there. */
+  #reset(): void {
     this.#buffer = [];
     this.past = null;
     this.#set(timelines.reset(this.timeline));
-    this.#loadNewest(head).catch(() => this.#connection.restart());
+    void this.#loadAnew();
   }
 
-  #connected(state: LiveState): void {
-    const before = this.live.kind;
-    this.live = state;
-    if (state.kind === 'over') {
-      this.status = state.cause;
-      return;
+  async #loadAnew(): Promise<void> {
+    try {
+      await this.#loadNewest(this.#head);
+    } catch {
+      this.#tryAgain(() => this.#loadAnew());
     }
-    if (state.kind !== 'live' || before === 'live') return;
-    void this.#loadPresence();
-    void this.#fillGap();
+  }
+
+  /** Sends what is not confirmed once more, oldest first. */
+  #resend(): void {
     for (const pending of timelines.unconfirmed(this.timeline)) this.#outbox.send(pending);
   }
 
-  async #probe(): Promise<Probe> {
+  /** The server lets this reader listen no more: says why, or asks once more when nothing speaks against it. */
+  async #ended(again: () => void): Promise<void> {
     try {
       await api.room(this.id);
-      return 'try';
     } catch (error) {
-      if (!(error instanceof ApiError)) return 'try';
-      if (error.status === 404 || error.status === 410) return 'gone';
-      if (error.status === 401) return 'signed_out';
-      return error.retryAfter === null ? 'try' : { retryAfter: error.retryAfter };
+      if (this.#stopped) return;
+      if (isFinal(error)) return this.#refused(error);
     }
+    this.#tryAgain(async () => again());
   }
 
   async #loadPresence(): Promise<void> {
+    clearTimeout(this.#look);
+    this.#look = undefined;
+    const moves = this.#moves;
     try {
       const presence = await api.presence(this.id);
       if (this.#stopped) return;
+      // What happened while the list was under way may be missing in it.
+      if (moves !== this.#moves) this.#lookSoon();
       this.members = presence.members;
       this.#learn(presence.members.map((member) => member.name));
       this.watching = presence.watching;
@@ -350,16 +390,10 @@ export class OpenRoom {
   }
 
   #refused(error: unknown): void {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 410)) this.status = 'gone';
-    else if (error instanceof ApiError && error.status === 401) this.status = 'signed_out';
-    else this.status = 'failed';
+    if (!isFinal(error)) this.status = 'failed';
+    else this.status = error.status === 401 ? 'signed_out' : 'gone';
     this.problem = explain(error);
   }
-
-  #wake = (): void => {
-    if (document.hidden) return;
-    this.#connection.wake();
-  };
 
   #set(timeline: Timeline): void {
     if (timeline === this.timeline) return;

@@ -1,10 +1,9 @@
-// The list of rooms and what is unread in it, kept up to date by the lobby's event stream.
+// The list of rooms and what is unread in it, kept up to date by what the connection tells.
 
 import { api, ApiError } from './api';
-import { backoff } from './backoff';
 import { baseline, isMarks, isUnread, markRead, type Marks } from './readmarks';
 import { local, readJson } from './storage';
-import type { Room } from './types';
+import type { LiveEvent, Room } from './types';
 
 const MARKS = 'meet-ai-read';
 const LAST = 'meet-ai-room';
@@ -16,12 +15,9 @@ export class Rooms {
   open = $state.raw<readonly Room[]>([]);
   loaded = $state(false);
   marks = $state.raw<Marks>(readJson(local, MARKS, isMarks, {}));
-  /** Called when the lobby finds that the session is over. */
+  /** Called when the list says that the session is over. */
   onsignedout: () => void = () => undefined;
-  #stream: EventSource | null = null;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
-  /** What the lobby told while the list was under way, which may be older than that. */
+  /** What the connection told while the list was under way, which may be older than that. */
   #news: (() => void)[] | null = null;
 
   find(id: string): Room | undefined {
@@ -79,44 +75,28 @@ export class Rooms {
     this.#keep(markRead(this.marks, id, seq));
   }
 
-  /** Follows the lobby; the list is read anew whenever the stream begins, so that nothing falls between the two. */
-  follow(): void {
-    this.unfollow();
-    const stream = new EventSource('/api/lobby/events');
-    this.#stream = stream;
-    stream.onopen = () => {
-      this.#failures = 0;
-      void this.#refresh();
-    };
-    stream.onerror = () => {
-      // The browser tries again by itself unless the answer was no stream at all.
-      if (stream.readyState !== EventSource.CLOSED) return;
-      const wait = backoff(this.#failures++, Math.random);
-      this.#retry = setTimeout(() => {
-        void this.#refresh();
-        this.follow();
-      }, wait);
-    };
-    for (const name of ['room_created', 'room_updated'] as const) {
-      stream.addEventListener(name, (event) => {
-        const data = JSON.parse(String(event.data)) as Room & { room?: Room };
-        this.#tell(() => this.put(data.room ?? data));
-      });
-    }
-    stream.addEventListener('room_deleted', (event) => {
-      const data = JSON.parse(String(event.data)) as { id: string };
-      this.#tell(() => this.drop(data.id));
-    });
+  /** Takes what the connection tells of a room. */
+  hear(event: LiveEvent): void {
+    if (event.type === 'room_deleted') this.#tell(() => this.drop(event.id));
+    else if (event.type === 'room_created' || event.type === 'room_updated') this.#tell(() => this.put(event));
   }
 
-  unfollow(): void {
-    clearTimeout(this.#retry);
-    this.#stream?.close();
-    this.#stream = null;
+  /** Reads the member's list anew, so that nothing is missed that came before the connection did. */
+  async refresh(): Promise<void> {
+    const news: (() => void)[] = [];
+    this.#news = news;
+    try {
+      await this.load(true, () => this.#news === news);
+      if (this.#news === news) for (const one of news) one();
+    } catch (error) {
+      if (this.#news === news && error instanceof ApiError && error.status === 401) this.onsignedout();
+    } finally {
+      if (this.#news === news) this.#news = null;
+    }
   }
 
   clear(): void {
-    this.unfollow();
+    this.#news = null;
     this.list = [];
     this.open = [];
     this.loaded = false;
@@ -125,19 +105,6 @@ export class Rooms {
   #tell(news: () => void): void {
     news();
     this.#news?.push(news);
-  }
-
-  async #refresh(): Promise<void> {
-    const [stream, news]: [EventSource | null, (() => void)[]] = [this.#stream, []];
-    this.#news = news;
-    try {
-      await this.load(true, () => this.#stream === stream);
-      for (const one of news) one();
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 401) this.onsignedout();
-    } finally {
-      if (this.#news === news) this.#news = null;
-    }
   }
 
   #keep(marks: Marks): void {

@@ -34,6 +34,9 @@ export interface Timeline {
   aliases: Readonly<Record<string, string>>;
 }
 
+/** Whoever missed more than so many messages does not read them one after the other. */
+const MOST_MISSED = 10_000;
+
 export const empty: Timeline = {
   loaded: false,
   messages: [],
@@ -81,9 +84,24 @@ export function receive(timeline: Timeline, incoming: readonly Message[], me: st
   return settle(next, next.messages.slice(timeline.messages.length), me);
 }
 
-/** After which `seq` messages are missing, or null when none are known to be. */
-export function gap(timeline: Timeline): number | null {
-  return timeline.loaded && timeline.held.length > 0 ? timeline.to : null;
+/** After which `seq` messages are missing, or null when none are known to be; `head` is the last one known of. */
+export function gap(timeline: Timeline, head = 0): number | null {
+  return timeline.loaded && (timeline.held.length > 0 || head > timeline.to) ? timeline.to : null;
+}
+
+/**
+ * What to load once the connection goes on at a place of the room: nothing, the rest up to there, or all anew, because
+ * the room is another one (a backup was restored) or too much was missed to read through.
+ */
+export function missing(
+  timeline: Timeline,
+  epoch: string,
+  at: { offset: number; epoch: string },
+  recovered: boolean,
+): 'nothing' | 'rest' | 'all' {
+  if (at.epoch !== epoch) return 'all';
+  if (recovered || at.offset === timeline.to) return 'nothing';
+  return at.offset > timeline.to && at.offset - timeline.to <= MOST_MISSED ? 'rest' : 'all';
 }
 
 /** Lets go of the oldest messages when more than `most` are loaded. */

@@ -1,5 +1,5 @@
 // The shapes of the wire, by the names that the pages use. Those of requests and answers come from the
-// committed OpenAPI document (`npm run api`); the frames of the room socket are not in it and stand here.
+// committed OpenAPI document (`npm run api`); the events of the connection are not in it and stand here.
 
 import type { components } from './openapi';
 
@@ -12,6 +12,7 @@ export type Kind = Schemas['Kind'];
 export type Role = Schemas['Role'];
 export type Visibility = Schemas['Visibility'];
 export type Status = Schemas['Status'];
+export type ChosenStatus = Schemas['ChosenStatus'];
 
 export type Room = Whole<Schemas['Room']>;
 /** `roomId` repeats `room_id` for older clients. */
@@ -25,20 +26,13 @@ export type NewInvite = Whole<Schemas['NewInvite']>;
 export type SendMessage = Pick<Schemas['SendMessage'], 'sender' | 'sender_type' | 'reply_to'> & { content: string };
 export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history'>;
 
-/** A frame from the server. A type that is not listed here is ignored. */
-export type ServerFrame =
-  | { type: 'hello'; room_id: string; head_seq: number; epoch: string }
-  | { type: 'resync'; head_seq: number; epoch: string }
-  | { type: 'position'; seq: number }
-  | {
-      type: 'presence';
-      event: 'join' | 'leave' | 'status';
-      user: string;
-      name: string;
-      kind: Kind;
-      status: Status;
-    }
-  | { type: 'ack'; client_id?: string; id: string; seq: number }
-  | { type: 'error'; error: string; code: string; client_id?: string }
-  | { type: 'pong' }
-  | Message;
+/** What comes on the channels of the connection that belong to no room. A type that is not listed here is ignored. */
+export type LiveEvent =
+  | ({ type: 'room_created' | 'room_updated' } & Room)
+  | { type: 'room_deleted'; id: string }
+  | { type: 'status'; status: ChosenStatus };
+
+/** What comes on the channel of a room. */
+export type RoomEvent =
+  | Message
+  | { type: 'presence'; event: 'status'; user: string; name: string; kind: Kind; status: Status };

@@ -1,193 +1,222 @@
-// The connection: what it does when it breaks, when it goes silent and when it is refused.
+// The page's connection, by the real client against a gateway made for the test: who connects, what ends it, and
+// what happens when it breaks, goes silent or is refused.
 
+import * as sdk from 'centrifuge';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Live, type LiveState, type Probe, type Socket } from '../lib/live';
-import type { ServerFrame } from '../lib/types';
+import { Live, type Ears } from '../lib/live';
+import { FakeServer } from './gateway';
+import { message, messages } from './make';
 
-class FakeSocket implements Socket {
-  onopen: ((event: Event) => void) | null = null;
-  onmessage: ((event: MessageEvent) => void) | null = null;
-  onclose: ((event: CloseEvent) => void) | null = null;
-  sent: string[] = [];
-  closed = false;
-  constructor(readonly url: string) {}
-  send(data: string) {
-    this.sent.push(data);
-  }
-  close() {
-    this.closed = true;
-  }
-  open() {
-    this.onopen?.(new Event('open'));
-  }
-  says(frame: ServerFrame) {
-    this.onmessage?.({ data: JSON.stringify(frame) } as MessageEvent);
-  }
-  ends(code: number) {
-    this.onclose?.({ code } as CloseEvent);
-  }
+let server: FakeServer;
+let live: Live;
+let heard: string[];
+let again: () => void;
+
+const ears: Ears = {
+  position: () => ({ offset: server.head, epoch: server.epoch }),
+  onbegin: ({ offset, epoch }, recovered) => heard.push(`begin ${epoch} ${offset} ${recovered ? 'recovered' : 'not recovered'}`),
+  onbreak: () => heard.push('break'),
+  onpublication: (_, offset) => heard.push(`publication ${offset}`),
+  onjoin: ({ user }) => heard.push(`join ${user}`),
+  onleave: ({ user }) => heard.push(`leave ${user}`),
+  onend: (ask) => {
+    heard.push('end');
+    again = ask;
+  },
+  onover: () => heard.push('over'),
+};
+const settled = (milliseconds = 50) => vi.advanceTimersByTimeAsync(milliseconds);
+/** What was heard since this was asked last. */
+const news = () => heard.splice(0);
+
+function make(load: () => Promise<typeof sdk> = async () => sdk) {
+  live = new Live(load);
+  live.onconnected = () => heard.push('connected');
+  live.onover = () => heard.push('signed out');
+  live.onevent = (event) => heard.push(event.type);
 }
 
-const hello: ServerFrame = { type: 'hello', room_id: 'room-1', head_seq: 3, epoch: 'e' };
-
-function setUp(probe: Probe = 'try') {
-  const sockets: FakeSocket[] = [];
-  const states: LiveState[] = [];
-  const frames: ServerFrame[] = [];
-  let cursor = 3;
-  const live = new Live({
-    url: () => `/ws?since=${cursor}`,
-    connect: (url) => {
-      const socket = new FakeSocket(url);
-      sockets.push(socket);
-      return socket;
-    },
-    probe: () => Promise.resolve(probe),
-    chance: () => 1,
-    onframe: (frame) => frames.push(frame),
-    onstate: (state) => states.push(state),
-  });
+async function connect() {
+  live.join('room-1', ears);
   live.start();
-  return { live, sockets, states, frames, last: () => sockets.at(-1)!, at: (seq: number) => (cursor = seq) };
-}
-
-function connect(socket: FakeSocket) {
-  socket.open();
-  socket.says(hello);
+  await settled();
 }
 
 beforeEach(() => {
   vi.useFakeTimers();
+  server = new FakeServer();
+  server.stored = messages(1, 5);
+  heard = [];
+  vi.stubGlobal('fetch', server.fetch);
+  vi.stubGlobal('WebSocket', server.WebSocket);
+  make();
 });
 afterEach(() => {
+  live.stop();
+  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
 
 describe('the connection', () => {
-  it('is live after the hello, and sends only then', () => {
-    const { live, last } = setUp();
-    last().open();
-    expect(live.send({ content: 'early', client_id: 'c0' })).toBe(false);
-    last().says(hello);
-    expect(live.state.kind).toBe('live');
-    expect(live.send({ content: 'hi', client_id: 'c1' })).toBe(true);
-    expect(JSON.parse(last().sent[0]!)).toEqual({ type: 'message', content: 'hi', client_id: 'c1' });
+  it('begins with a token, and goes on in a room from where the reader is', async () => {
+    await connect();
+    expect(server.socket.url).toBe(`ws://${location.host}/connection/websocket`);
+    expect(server.asked[0]!.connect!.token).toMatch(/^token/);
+    expect(server.subscriptions).toMatchObject([{ channel: 'chat:room-1', recover: true, offset: 5, epoch: 'epoch-1', join_leave: true }]);
+    expect(news()).toEqual(['break', 'connected', 'begin epoch-1 5 recovered']);
+    server.tell(message(6));
+    server.push(
+      { channel: 'chat:room-1', join: { info: { user: 'anna', client: 'c' } } },
+      { channel: 'chat:room-1', leave: { info: { user: 'anna', client: 'c' } } },
+      { channel: 'org:1', pub: { data: { type: 'room_deleted', id: 'room-2' } } },
+    );
+    await settled();
+    expect(news()).toEqual(['publication 6', 'join anna', 'leave anna']);
   });
 
-  it.each([1001, 1006, 1013])('comes back after close code %i with the cursor as it is then', async (code) => {
-    const { live, sockets, last, at } = setUp();
-    connect(last());
-    at(9);
-    last().ends(code);
-    expect(live.state.kind).toBe('waiting');
-    await vi.advanceTimersByTimeAsync(500);
-    expect(sockets).toHaveLength(2);
-    expect(last().url).toBe('/ws?since=9');
+  it('tells what concerns no room', async () => {
+    server.answer = ({ id, ...command }) =>
+      command.connect ? { id, connect: { client: 'c', version: '', subs: { 'org:1': {}, 'user:1': {} } } } : null;
+    live.start();
+    await settled();
+    server.push(
+      { channel: 'org:1', pub: { data: { type: 'room_deleted', id: 'room-2' } } },
+      { channel: 'user:1', pub: { data: { type: 'status', status: 'busy' } } },
+    );
+    await settled();
+    expect(news()).toEqual(['connected', 'room_deleted', 'status']);
   });
 
-  it('waits longer after each failure, and starts over after a success', async () => {
-    const { sockets, last } = setUp();
-    for (const wait of [500, 1000, 2000, 4000]) {
-      const before = sockets.length;
-      last().ends(1006);
-      await vi.advanceTimersByTimeAsync(wait - 1);
-      expect(sockets).toHaveLength(before);
-      await vi.advanceTimersByTimeAsync(1);
-      expect(sockets).toHaveLength(before + 1);
-    }
-    connect(last());
-    last().ends(1006);
-    await vi.advanceTimersByTimeAsync(500);
-    expect(sockets).toHaveLength(6);
+  it.each([1001, 1006, 3001, 3008])('comes back after close code %i, and gets what it missed', async (code) => {
+    await connect();
+    news();
+    server.socket.ends(code);
+    server.stored.push(...messages(6, 7));
+    await settled(1500);
+    expect(news()).toEqual(['break', 'connected', 'begin epoch-1 5 recovered', 'publication 6', 'publication 7']);
   });
 
-  it.each([
-    [4040, 'gone'],
-    [4041, 'signed_out'],
-  ] as const)('is over after close code %i', async (code, cause) => {
-    const { live, sockets, last } = setUp();
-    connect(last());
-    last().ends(code);
-    await vi.advanceTimersByTimeAsync(120_000);
-    expect(live.state).toEqual({ kind: 'over', cause });
-    expect(sockets).toHaveLength(1);
+  it('is over when the server takes the token no more', async () => {
+    await connect();
+    news();
+    server.socket.ends(3500);
+    await settled(120_000);
+    expect(news()).toEqual(['break', 'over', 'signed out']);
+    expect(server.sockets).toHaveLength(1);
   });
 
-  it.each(['gone', 'signed_out'] as const)('asks by HTTP why it could not be opened: %s', async (cause) => {
-    const { live, sockets, last } = setUp(cause);
-    last().ends(1006);
-    await vi.advanceTimersByTimeAsync(120_000);
-    expect(live.state).toEqual({ kind: 'over', cause });
-    expect(sockets).toHaveLength(1);
+  it('is over when no token is to be had', async () => {
+    server.status.token = 401;
+    await connect();
+    await settled(120_000);
+    expect(news()).toEqual(['break', 'over', 'signed out']);
+    expect(server.sockets).toHaveLength(0);
   });
 
-  it('waits as long as the server asks for', async () => {
-    const { sockets, last } = setUp({ retryAfter: 30 });
-    last().ends(1006);
-    await vi.advanceTimersByTimeAsync(29_000);
-    expect(sockets).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(2_000);
-    expect(sockets).toHaveLength(2);
+  it('asks for a token until the server can give one', async () => {
+    server.status.token = 503;
+    await connect();
+    await settled(5000);
+    server.status.token = 200;
+    await settled(20_000);
+    expect(news()).toContain('begin epoch-1 5 recovered');
   });
 
-  it('asks a silent server whether it lives, and gives it up after a minute', async () => {
-    const { live, sockets, last } = setUp();
-    connect(last());
-    await vi.advanceTimersByTimeAsync(20_000);
-    expect(last().sent).toEqual(['{"type":"ping"}']);
-    last().says({ type: 'pong' });
-    await vi.advanceTimersByTimeAsync(40_000);
-    expect(live.state.kind).toBe('live');
-    await vi.advanceTimersByTimeAsync(40_500);
-    expect(sockets[0]!.closed).toBe(true);
-    expect(sockets).toHaveLength(2);
+  it('tries again by itself after an end that is not its own', async () => {
+    await connect();
+    server.socket.ends(3504);
+    await settled(25_000);
+    expect(server.sockets).toHaveLength(2);
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
   });
 
-  it('tries at once when the network comes back', () => {
-    const { live, sockets, last } = setUp();
-    connect(last());
-    last().ends(1006);
-    live.wake();
-    expect(sockets).toHaveLength(2);
+  it('loads its client until it can', async () => {
+    let failures = 2;
+    make(async () => {
+      if (failures-- > 0) throw new TypeError('failed to fetch');
+      return sdk;
+    });
+    await connect();
+    expect(news()).toEqual([]);
+    await settled(5000);
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
   });
 
-  it('notices after sleep that the connection is dead', async () => {
-    const { live, sockets, last } = setUp();
-    connect(last());
-    await vi.advanceTimersByTimeAsync(10);
-    live.wake();
-    expect(last().sent).toEqual(['{"type":"ping"}']);
-    await vi.advanceTimersByTimeAsync(5_500);
-    expect(sockets).toHaveLength(2);
+  it('asks for a room again that the server took away, when told to', async () => {
+    await connect();
+    news();
+    server.push({ channel: 'chat:room-1', unsubscribe: { code: 2000, reason: 'server' } });
+    await settled(20_000);
+    expect(news()).toEqual(['break', 'end']);
+    again();
+    await settled();
+    expect(news()).toEqual(['break', 'begin epoch-1 5 recovered']);
   });
 
-  it('hears nothing more of a connection that it gave up', () => {
-    const { live, sockets, frames } = setUp();
-    connect(sockets[0]!);
-    live.restart();
-    const before = frames.length;
-    sockets[0]!.says({ type: 'pong' });
-    sockets[0]!.ends(4040);
-    expect(frames).toHaveLength(before);
-    expect(live.state.kind).toBe('connecting');
+  it('says that a room is not to be had, and stays', async () => {
+    live.start();
+    await settled();
+    server.status.token = 404;
+    live.join('room-1', ears);
+    await settled();
+    expect(news()).toEqual(['connected', 'break', 'break', 'end']);
   });
 
-  it('does nothing after it was stopped', async () => {
-    const { live, sockets, last, states } = setUp();
-    connect(last());
+  it('hears nothing more of a room that was left', async () => {
+    live.start();
+    const leave = live.join('room-1', ears);
+    await settled();
+    news();
+    leave();
+    server.tell(message(6));
+    await settled();
+    expect(news()).toEqual([]);
+    expect(server.asked.at(-1)!.unsubscribe).toEqual({ channel: 'chat:room-1' });
+  });
+
+  it('tries at once when the network comes back', async () => {
+    await connect();
+    server.away = true;
+    server.socket.ends(1006);
+    await settled(60_000);
+    server.away = false;
+    news();
+    dispatchEvent(new Event('online'));
+    await settled();
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
+  });
+
+  it('looks whether it still lives when the page is seen again', async () => {
+    await connect();
+    document.dispatchEvent(new Event('visibilitychange'));
+    await settled(10_000);
+    expect(server.sockets).toHaveLength(1);
+    server.deaf = true;
+    document.dispatchEvent(new Event('visibilitychange'));
+    await settled(5000);
+    server.deaf = false;
+    await settled();
+    expect(server.sockets).toHaveLength(2);
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
+  });
+
+  it('gives up a server that is silent', async () => {
+    await connect();
+    await settled(36_000);
+    expect(server.sockets).toHaveLength(2);
+  });
+
+  it('does nothing after it was stopped, and goes on in its rooms when started', async () => {
+    await connect();
     live.stop();
-    const before = states.length;
-    await vi.advanceTimersByTimeAsync(120_000);
+    news();
     live.wake();
-    expect(sockets).toHaveLength(1);
-    expect(states).toHaveLength(before);
-  });
-
-  it('leaves out what it cannot read', () => {
-    const { live, last, frames } = setUp();
-    connect(last());
-    last().onmessage?.({ data: 'not json' } as MessageEvent);
-    expect(live.state.kind).toBe('live');
-    expect(frames).toEqual([hello]);
+    dispatchEvent(new Event('online'));
+    await settled(120_000);
+    expect(news()).toEqual([]);
+    expect(server.sockets).toHaveLength(1);
+    live.start();
+    await settled();
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
   });
 });

@@ -1,4 +1,4 @@
-// The outbox: every message once, by whatever way is open.
+// The outbox: every message once, in order, however often the way to the server breaks.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError } from '../lib/api';
@@ -11,16 +11,12 @@ function pending(client_id: string): Pending {
 }
 
 function setUp() {
-  const state = { live: true, answers: [] as (() => Promise<unknown>)[] };
+  const state = { answers: [] as ((signal: AbortSignal) => Promise<unknown>)[] };
   const log: string[] = [];
   const outbox = new Outbox({
-    socket: (one) => {
-      if (state.live) log.push(`socket ${one.client_id}`);
-      return state.live;
-    },
-    post: async (clientId) => {
+    post: async (clientId, _, signal) => {
       log.push(`post ${clientId}`);
-      await state.answers.shift()?.();
+      await state.answers.shift()?.(signal);
       return message(7, { id: `id-${clientId}` });
     },
     body: (one) => ({ content: one.content }),
@@ -30,6 +26,9 @@ function setUp() {
   return { outbox, log, state };
 }
 
+const away = () => Promise.reject(new ApiError(0, 'offline', 'away'));
+const never = (signal: AbortSignal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_000 });
 });
@@ -38,44 +37,58 @@ afterEach(() => {
 });
 
 describe('the outbox', () => {
-  it('sends by the socket while it lives', async () => {
+  it('posts one after the other, in order', async () => {
     const { outbox, log } = setUp();
-    outbox.send(pending('c1'));
-    outbox.acked('c1', 'id', 3);
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(log).toEqual(['socket c1', 'stored c1 id 3']);
-  });
-
-  it('posts under the same id what the socket never confirmed', async () => {
-    const { outbox, log } = setUp();
-    outbox.send(pending('c1'));
-    await vi.advanceTimersByTimeAsync(8_000);
-    expect(log).toEqual(['socket c1', 'post c1', 'stored c1 id-c1 7']);
-  });
-
-  it('posts one after the other while the socket is away, in order', async () => {
-    const { outbox, log, state } = setUp();
-    state.live = false;
     for (const id of ['c1', 'c2', 'c3']) outbox.send(pending(id));
     await vi.advanceTimersByTimeAsync(0);
     expect(log).toEqual(['post c1', 'stored c1 id-c1 7', 'post c2', 'stored c2 id-c2 7', 'post c3', 'stored c3 id-c3 7']);
   });
 
-  it('keeps what it could not deliver for the next connection, and fails nothing', async () => {
+  it('goes on trying while the server is away, and lets nothing overtake', async () => {
     const { outbox, log, state } = setUp();
-    state.live = false;
-    state.answers.push(() => Promise.reject(new ApiError(0, 'offline', 'away')));
+    state.answers.push(away, away);
+    outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(0);
+    outbox.send(pending('c2'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(log).toEqual(['post c1', 'post c1', 'post c1', 'stored c1 id-c1 7', 'post c2', 'stored c2 id-c2 7']);
+  });
+
+  it('sends a message once however often it is handed in', async () => {
+    const { outbox, log, state } = setUp();
+    state.answers.push(away);
+    for (let times = 0; times < 3; times++) outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(log).toEqual(['post c1', 'post c1', 'stored c1 id-c1 7']);
+  });
+
+  it('tries now when the server is there again', async () => {
+    const { outbox, log, state } = setUp();
+    state.answers.push(...Array.from({ length: 100 }, () => away));
     outbox.send(pending('c1'));
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(log).toEqual(['post c1']);
-    state.live = true;
+    state.answers = [];
+    log.length = 0;
+    outbox.wake();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(log).toEqual(['post c1', 'stored c1 id-c1 7']);
+  });
+
+  it.each([
+    ['after a while', () => undefined],
+    ['when the server is there again', (outbox: Outbox) => outbox.wake()],
+  ])('gives up a request without an answer, but not the message: %s', async (_, then) => {
+    const { outbox, log, state } = setUp();
+    state.answers.push(never);
     outbox.send(pending('c1'));
-    expect(log).toEqual(['post c1', 'socket c1']);
+    await vi.advanceTimersByTimeAsync(0);
+    then(outbox);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(log).toEqual(['post c1', 'post c1', 'stored c1 id-c1 7']);
   });
 
   it('says why a message was refused, and until when it is useless to try', async () => {
     const { outbox, log, state } = setUp();
-    state.live = false;
     state.answers.push(() => Promise.reject(new ApiError(413, 'too_large', 'content must have at most 32768 bytes')));
     state.answers.push(() => Promise.reject(new ApiError(429, 'rate_limited', 'rate limit exceeded', 12)));
     outbox.send(pending('c1'));
@@ -89,20 +102,25 @@ describe('the outbox', () => {
     ]);
   });
 
-  it('asks by POST how long to wait when the socket says too fast', async () => {
-    const { outbox, log, state } = setUp();
-    state.answers.push(() => Promise.reject(new ApiError(429, 'rate_limited', 'rate limit exceeded', 5)));
-    outbox.send(pending('c1'));
-    outbox.refused('c1', 'rate limit exceeded', 'rate_limited');
-    await vi.advanceTimersByTimeAsync(0);
-    expect(log).toEqual(['socket c1', 'post c1', 'failed c1 That was too fast for this server. 1005000']);
-  });
-
   it('forgets what its author gave up', async () => {
-    const { outbox, log } = setUp();
+    const { outbox, log, state } = setUp();
+    state.answers.push(away);
     outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(0);
     outbox.drop('c1');
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(log).toEqual(['socket c1']);
+    expect(log).toEqual(['post c1']);
+  });
+
+  it('sends nothing more after it was stopped', async () => {
+    const { outbox, log, state } = setUp();
+    state.answers.push(away);
+    outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(0);
+    outbox.stop();
+    outbox.wake();
+    outbox.send(pending('c2'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(log).toEqual(['post c1']);
   });
 });

@@ -1,132 +1,56 @@
-// An open room against a small server made for the test: history, catch-up, gaps, resync, and sending
-// through a connection that breaks.
+// An open room against a small server made for the test: history, catch-up, gaps, another epoch, people, and
+// sending through a connection that breaks.
 
+import * as sdk from 'centrifuge';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Live } from '../lib/live';
 import { OpenRoom } from '../lib/room.svelte';
 import { visiblePending } from '../lib/timeline';
-import type { Message, ServerFrame, User } from '../lib/types';
+import type { User } from '../lib/types';
+import { FakeServer } from './gateway';
 import { ME, message, messages, room } from './make';
 
 const me: User = { id: ME, name: 'Me', kind: 'human' };
 
-class FakeServer {
-  stored: Message[] = [];
-  epoch = 'epoch-1';
-  sockets: FakeSocket[] = [];
-  /** Frames of clients that the server takes without a word. */
-  deaf = false;
-  /** Whether it answers requests at all. */
-  away = false;
-  requests: string[] = [];
-  /** The most messages in one page, as when they are long. */
-  most = 1000;
-  #seen = new Map<string, Message>();
-
-  store(content: string, clientId?: string): Message {
-    const before = clientId === undefined ? undefined : this.#seen.get(clientId);
-    if (before) return before;
-    const one = message(this.stored.length + 1, { user: ME, sender: 'Me', content });
-    this.stored.push(one);
-    if (clientId !== undefined) this.#seen.set(clientId, one);
-    return one;
-  }
-
-  get head(): number {
-    return this.stored.length;
-  }
-
-  fetch = async (request: Request): Promise<Response> => {
-    this.requests.push(`${request.method} ${request.url}`);
-    if (this.away) throw new TypeError('failed to fetch');
-    const { pathname, searchParams: query } = new URL(request.url);
-    const limit = Math.min(this.most, Number(query.get('limit')));
-    const json = (body: unknown) => new Response(JSON.stringify(body));
-    if (pathname.endsWith('/presence')) return json({ members: [], watching: 0 });
-    if (request.method === 'POST') {
-      const body = (await request.json()) as { content: string };
-      return json(this.store(body.content, request.headers.get('Idempotency-Key') ?? undefined));
-    }
-    if (query.has('before_seq')) {
-      const end = Number(query.get('before_seq')) - 1;
-      return json(this.stored.slice(Math.max(0, end - limit), end));
-    }
-    if (query.has('after')) {
-      const at = this.stored.findIndex((one) => one.id === query.get('after'));
-      return json(this.stored.slice(at + 1).slice(0, limit));
-    }
-    if (query.has('after_seq')) return json(this.stored.slice(Number(query.get('after_seq'))).slice(0, limit));
-    return json(room({ head_seq: this.head, epoch: this.epoch }));
-  };
-
-  connect(url: string): FakeSocket {
-    const socket = new FakeSocket(this, url);
-    this.sockets.push(socket);
-    return socket;
-  }
-}
-
-class FakeSocket {
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number }) => void) | null = null;
-  constructor(
-    readonly server: FakeServer,
-    readonly url: string,
-  ) {}
-  says(frame: ServerFrame) {
-    this.onmessage?.({ data: JSON.stringify(frame) });
-  }
-  /** What a server does when a connection opens: a hello, then all that came since. */
-  opens() {
-    this.onopen?.();
-    this.says({ type: 'hello', room_id: 'room-1', head_seq: this.server.head, epoch: this.server.epoch });
-    const since = Number(new URL(this.url).searchParams.get('since'));
-    for (const one of this.server.stored.slice(since)) this.says(one);
-  }
-  send(data: string) {
-    const frame = JSON.parse(data) as { type: string; content: string; client_id: string };
-    if (frame.type !== 'message' || this.server.deaf) return;
-    const one = this.server.store(frame.content, frame.client_id);
-    setTimeout(() => {
-      this.says(one);
-      this.says({ type: 'ack', client_id: frame.client_id, id: one.id, seq: one.seq });
-    });
-  }
-  close() {}
-}
-
 let server: FakeServer;
+let live: Live;
 let open: OpenRoom;
 
 const seqs = () => open.timeline.messages.map((one) => one.seq);
 const upTo = (last: number, first = 1) => messages(first, last).map((one) => one.seq);
 const settled = (milliseconds = 50) => vi.advanceTimersByTimeAsync(milliseconds);
 
+function make(known?: Parameters<typeof room>[0]) {
+  open = new OpenRoom('room-1', me, known && room(known), live);
+}
+
 async function enter(count: number) {
   server.stored = messages(1, count);
-  open = new OpenRoom('room-1', me, undefined);
+  make();
+  live.start();
   await open.open();
-  server.sockets[0]!.opens();
   await settled();
+}
+
+/** The connection breaks, and something happens until the next one. */
+async function breaks(meanwhile: () => void) {
+  server.socket.ends(1006);
+  meanwhile();
+  await settled(1500);
 }
 
 beforeEach(() => {
   vi.useFakeTimers();
   sessionStorage.clear();
   server = new FakeServer();
+  live = new Live(async () => sdk);
   vi.stubGlobal('fetch', server.fetch);
-  vi.stubGlobal(
-    'WebSocket',
-    class {
-      constructor(url: string) {
-        return server.connect(url);
-      }
-    },
-  );
+  vi.stubGlobal('WebSocket', server.WebSocket);
 });
 
 afterEach(() => {
   open.close();
+  live.stop();
   vi.unstubAllGlobals();
   vi.useRealTimers();
 });
@@ -135,61 +59,84 @@ describe('an open room', () => {
   it('shows the newest hundred, then older ones, then what comes', async () => {
     await enter(250);
     expect(seqs()).toEqual(upTo(250, 151));
-    expect(server.sockets[0]!.url).toContain('since=250&epoch=epoch-1');
+    expect(server.subscriptions).toMatchObject([{ recover: true, offset: 250, epoch: 'epoch-1' }]);
     await open.loadOlder();
     await open.loadOlder();
     await open.loadOlder();
     expect(seqs()).toEqual(upTo(250));
     expect(open.timeline.reachedStart).toBe(true);
-    server.sockets[0]!.says(message(251));
+    server.publish(message(251));
     await settled();
     expect(seqs().at(-1)).toBe(251);
   });
 
-  it('is whole again after a break, with nothing twice', async () => {
+  it('has what was said between its history and the connection', async () => {
+    server.stored = messages(1, 5);
+    make();
+    await open.open();
+    expect([open.status, open.live]).toEqual(['ready', false]);
+    server.publish(...messages(6, 8));
+    live.start();
+    await settled();
+    expect(seqs()).toEqual(upTo(8));
+    expect(open.live).toBe(true);
+  });
+
+  it('is whole again after a break, with nothing twice and nothing loaded', async () => {
     await enter(5);
-    server.sockets[0]!.onclose?.({ code: 1001 });
-    server.stored.push(...messages(6, 40));
-    await settled(1000);
-    server.sockets[1]!.opens();
-    server.sockets[1]!.says(message(40));
+    await breaks(() => {
+      expect(open.live).toBe(false);
+      server.stored.push(...messages(6, 40));
+    });
+    server.tell(message(40));
     await settled();
     expect(seqs()).toEqual(upTo(40));
+    expect(server.requests.filter((request) => request.includes('_seq='))).toHaveLength(1);
   });
 
-  it('fetches what is missing when a message comes from beyond a gap', async () => {
+  it('loads what was missed when that is too much for the connection', async () => {
+    await enter(5);
+    await breaks(() => server.stored.push(...messages(6, 2500)));
+    expect(seqs()).toEqual(upTo(2500));
+    expect(server.requests.filter((request) => request.includes('after_seq=')).map((url) => new URL(url.slice(4)).search)).toEqual([
+      '?after_seq=5&limit=1000&epoch=epoch-1',
+      '?after_seq=1005&limit=1000&epoch=epoch-1',
+      '?after_seq=2005&limit=1000&epoch=epoch-1',
+    ]);
+  });
+
+  it('shows the newest messages when more was missed than anybody reads', async () => {
+    await enter(5);
+    await breaks(() => server.stored.push(...messages(6, 20_000)));
+    expect(seqs()).toEqual(upTo(20_000, 19_901));
+    expect(open.timeline.reachedStart).toBe(false);
+  });
+
+  it('fetches what is missing when a message comes from beyond a gap, until it has it', async () => {
     await enter(5);
     server.stored.push(...messages(6, 9));
-    server.sockets[0]!.says(message(9));
+    const answer = server.fetch;
+    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('failed to fetch')));
+    server.tell(message(9));
     await settled();
+    expect(seqs()).toEqual(upTo(5));
+    vi.stubGlobal('fetch', answer);
+    await settled(5000);
     expect(seqs()).toEqual(upTo(9));
-    expect(server.requests.some((request) => request.includes('after_seq=5'))).toBe(true);
   });
 
-  it('starts over when the server says that its place is void', async () => {
+  it('starts over when the room is of another epoch, and goes on from there', async () => {
     await enter(300);
-    server.epoch = 'epoch-2';
-    server.stored = messages(1, 20);
-    server.sockets[0]!.says(message(302));
-    server.sockets[0]!.says({ type: 'resync', head_seq: 20, epoch: 'epoch-2' });
-    server.sockets[0]!.says(message(21));
+    await breaks(() => {
+      server.epoch = 'epoch-2';
+      server.stored = messages(1, 20);
+    });
+    server.publish(message(21));
     await settled();
     expect(seqs()).toEqual(upTo(21));
     expect(open.timeline.held).toEqual([]);
-    server.sockets[0]!.onclose?.({ code: 1001 });
-    await settled(1000);
-    expect(server.sockets[1]!.url).toContain('since=21&epoch=epoch-2');
-  });
-
-  it('starts over when the hello is of another epoch', async () => {
-    await enter(30);
-    server.sockets[0]!.onclose?.({ code: 1001 });
-    server.epoch = 'epoch-2';
-    server.stored = messages(1, 3);
-    await settled(1000);
-    server.sockets[1]!.opens();
-    await settled();
-    expect(seqs()).toEqual(upTo(3));
+    await breaks(() => undefined);
+    expect(server.subscriptions.at(-1)).toMatchObject({ offset: 21, epoch: 'epoch-2' });
   });
 
   it('says each message once when everything goes well', async () => {
@@ -205,15 +152,11 @@ describe('an open room', () => {
   it('says each message once when the confirmation is lost with the connection', async () => {
     await enter(2);
     open.say('one', null);
-    server.deaf = true;
+    await settled();
+    server.mute = true;
     open.say('two', null);
-    // The server did store the second one; only its answer never came.
-    server.store('two', open.timeline.pending.find((pending) => pending.content === 'two')!.client_id);
-    server.sockets[0]!.onclose?.({ code: 1006 });
-    server.deaf = false;
-    await settled(1000);
-    server.sockets[1]!.opens();
-    await settled(20_000);
+    await breaks(() => (server.mute = false));
+    await settled(2000);
     expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one', 'two']);
     expect(open.timeline.pending).toHaveLength(0);
     expect(seqs()).toEqual(upTo(4));
@@ -221,54 +164,50 @@ describe('an open room', () => {
 
   it('keeps what is said while the server is away, and sends it in order when it is back', async () => {
     await enter(2);
-    server.sockets[0]!.onclose?.({ code: 1006 });
     server.away = true;
+    server.socket.ends(1006);
     open.say('one', null);
     open.say('two', null);
     await settled(5000);
     expect(visiblePending(open.timeline).map((pending) => pending.state)).toEqual(['sending', 'sending']);
     server.away = false;
-    await settled(20_000);
-    server.sockets.at(-1)!.opens();
-    await settled();
+    await settled(25_000);
     expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one', 'two']);
     expect(open.timeline.pending).toHaveLength(0);
   });
 
   it('sends an unconfirmed message once more after the page was loaded again, under its old id', async () => {
     await enter(2);
-    server.deaf = true;
+    server.mute = true;
     open.say('one', null);
-    server.store('one', open.timeline.pending[0]!.client_id);
+    await settled();
     open.close();
-    server.deaf = false;
-    open = new OpenRoom('room-1', me, undefined);
+    server.mute = false;
+    make();
     await open.open();
-    server.sockets.at(-1)!.opens();
     await settled();
     expect(server.stored.map((one) => one.content)).toEqual(['text 1', 'text 2', 'one']);
     expect(open.timeline.pending).toHaveLength(0);
     expect(seqs()).toEqual(upTo(3));
   });
 
-  it('takes ten thousand messages of a catch-up in a few steps', async () => {
+  it('takes five thousand messages in a few steps', async () => {
     await enter(1);
     let changes = 0;
-    const arrive = vi.fn(() => (changes += 1));
-    open.onarrive = arrive;
-    for (const one of messages(2, 10_001)) server.sockets[0]!.says(one);
+    open.onarrive = () => (changes += 1);
+    server.publish(...messages(2, 5001));
     await settled();
-    expect(seqs()).toEqual(upTo(10_001));
+    expect(seqs()).toEqual(upTo(5001));
     expect(changes).toBe(1);
   });
 
   it('shows each unsent message once however often opening is tried', async () => {
     await enter(2);
-    server.deaf = true;
+    server.mute = true;
     open.say('one', null);
     open.close();
     server.away = true;
-    open = new OpenRoom('room-1', me, room({ head_seq: 2 }));
+    make({ head_seq: 2 });
     await open.open();
     expect(open.status).toBe('failed');
     await open.open();
@@ -288,7 +227,7 @@ describe('an open room', () => {
       return Response.json(isRoom ? room({ head_seq: 9 }) : request.url.includes('presence') ? { members: [], watching: 0 } : []);
     };
     vi.stubGlobal('fetch', server.fetch);
-    open = new OpenRoom('room-1', me, undefined);
+    make();
     await open.open();
     expect([open.timeline.to, open.timeline.reachedStart]).toEqual([9, true]);
   });
@@ -310,7 +249,7 @@ describe('a place far back', () => {
   it('is left for the newest message, where nothing was missed', async () => {
     await enter(3000);
     await open.goTo(500);
-    server.sockets[0]!.says(message(3001));
+    server.publish(message(3001));
     await settled();
     expect(past()).toEqual(upTo(525, 426));
     open.leavePast();
@@ -355,5 +294,79 @@ describe('a place far back', () => {
     server.away = false;
     await open.goTo(100);
     expect(past()).toEqual(upTo(125, 26));
+  });
+});
+
+describe('a room that ends for its reader', () => {
+  const end = () => server.push({ channel: 'chat:room-1', unsubscribe: { code: 2000, reason: 'server' } });
+
+  it.each([
+    [404, 'gone'],
+    [410, 'gone'],
+    [401, 'signed_out'],
+  ] as const)('says why: %i is %s', async (status, shown) => {
+    await enter(2);
+    server.status.room = status;
+    end();
+    await settled();
+    expect(open.status).toBe(shown);
+  });
+
+  it('is asked for again when nothing speaks against it', async () => {
+    await enter(2);
+    end();
+    server.stored.push(message(3));
+    await settled(5000);
+    expect([open.status, open.live]).toEqual(['ready', true]);
+    expect(seqs()).toEqual(upTo(3));
+  });
+});
+
+describe('the people of a room', () => {
+  const anna = { user: 'anna', name: 'Anna', kind: 'human' as const, since: '2026-02-07T12:00:00.000Z' };
+  const info = { user: 'anna', client: 'c', conn_info: { name: 'Anna', kind: 'human' } };
+  const people = () => open.members.map(({ name, status }) => `${name} ${status}`);
+
+  it('come, change and go', async () => {
+    await enter(0);
+    server.members = [{ ...anna, status: 'busy' }];
+    server.push({ channel: 'chat:room-1', join: { info } });
+    await settled();
+    expect(people()).toEqual(['Anna online']);
+    expect(open.names).toContain('Anna');
+    await settled(500);
+    expect(people()).toEqual(['Anna busy']);
+
+    const { since: _, ...frame } = anna;
+    server.push({ channel: 'chat:room-1', pub: { data: { type: 'presence', event: 'status', ...frame, status: 'away' } } });
+    await settled();
+    expect(people()).toEqual(['Anna away']);
+
+    server.push({ channel: 'chat:room-1', leave: { info } });
+    await settled();
+    // She may be here by another connection.
+    expect(people()).toEqual(['Anna away']);
+    server.members = [];
+    await settled(500);
+    expect(people()).toEqual([]);
+  });
+
+  it('are looked at again when somebody moved while the list was under way', async () => {
+    await enter(0);
+    const answer = server.fetch;
+    let release: () => void = () => undefined;
+    vi.stubGlobal('fetch', async (request: Request) => {
+      const response = await answer(request);
+      if (request.url.endsWith('/presence')) await new Promise<void>((resolve) => (release = resolve));
+      return response;
+    });
+    await breaks(() => undefined);
+    vi.stubGlobal('fetch', answer);
+    server.members = [{ ...anna, status: 'online' }];
+    server.push({ channel: 'chat:room-1', join: { info } });
+    await settled(10);
+    release();
+    await settled(500);
+    expect(people()).toEqual(['Anna online']);
   });
 });

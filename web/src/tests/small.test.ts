@@ -1,11 +1,10 @@
-// The small pure parts: waits, names, storage, drafts, marks, rows, presence, addresses.
+// The small pure parts: waits, names, storage, drafts, marks, rows, addresses.
 
 import { describe, expect, it } from 'vitest';
 import { backoff } from '../lib/backoff';
 import { clearDrafts, readDraft, writeDraft } from '../lib/drafts';
 import { count, dayName, excerpt, initials, TINTS, timeOfDay, dateTime, tintOf, wait } from '../lib/format';
 import { makeHandle, suggestHandle } from '../lib/handle';
-import { apply } from '../lib/presence';
 import { baseline, isMarks, isUnread, markRead } from '../lib/readmarks';
 import { parse, safeNext } from '../lib/router.svelte';
 import { makeRows } from '../lib/rows';
@@ -113,18 +112,6 @@ describe('rows', () => {
 
   it('keep the key under which an own message was first shown', () => {
     expect(makeRows(null, [message(1)], { 'message-1': 'c1' }, [])[0]?.key).toBe('c1');
-  });
-});
-
-describe('presence', () => {
-  it('follows what happens', () => {
-    const join = { type: 'presence', event: 'join', user: 'u', name: 'Anna', kind: 'human', status: 'online' } as const;
-    const here = apply([], join, 'now');
-    expect(here).toEqual([{ user: 'u', name: 'Anna', kind: 'human', status: 'online', since: 'now' }]);
-    const away = apply(here, { ...join, event: 'status', status: 'away' }, 'later');
-    expect(away).toEqual([{ ...here[0], status: 'away' }]);
-    expect(apply(away, join, 'later')).toHaveLength(1);
-    expect(apply(away, { ...join, event: 'leave' }, 'later')).toEqual([]);
   });
 });
 

@@ -23,6 +23,23 @@ describe('history and live messages', () => {
     expect(seqs(timelines.open(early, messages(3, 5), 5, true, ME))).toEqual([3, 4, 5, 6, 7]);
   });
 
+  it('is not whole before the last message that the server spoke of', () => {
+    expect(timelines.gap(opened(3), 5)).toBe(3);
+    expect(timelines.gap(opened(3), 3)).toBeNull();
+    expect(timelines.gap(timelines.empty, 5)).toBeNull();
+  });
+
+  it.each([
+    ['nothing when the connection brings it itself', 3, 'epoch-1', true, 'nothing'],
+    ['nothing when nothing was missed', 3, 'epoch-1', false, 'nothing'],
+    ['the rest when the connection could not bring it', 2000, 'epoch-1', false, 'rest'],
+    ['all when more was missed than anybody reads', 10_004, 'epoch-1', false, 'all'],
+    ['all when the room is of another epoch', 3, 'epoch-2', false, 'all'],
+    ['all when the room is shorter than it was', 2, 'epoch-1', false, 'all'],
+  ] as const)('misses %s', (_, offset, epoch, recovered, what) => {
+    expect(timelines.missing(opened(3), 'epoch-1', { offset, epoch }, recovered)).toBe(what);
+  });
+
   it('takes a repeat at the seam only once', () => {
     const timeline = timelines.receive(opened(3), [message(3), message(4), message(4), message(2)], ME);
     expect(seqs(timeline)).toEqual([1, 2, 3, 4]);

@@ -28,15 +28,15 @@ function findProgram() {
 
 let browser;
 /** The one browser of this process, started when somebody needs it. */
-export async function theBrowser() {
+export function theBrowser() {
   // Root has no sandbox to give away: playwright starts without one unless told otherwise.
-  browser ??= await chromium.launch({ executablePath: program, headless: true, args: FLAGS });
+  browser ??= chromium.launch({ executablePath: program, headless: true, args: FLAGS });
   return browser;
 }
 
 /** Ends the browser, if it was started. */
 export async function closeTheBrowser() {
-  await browser?.close();
+  await (await browser)?.close();
 }
 
 /** Somebody at a browser: a profile, a page, and what went wrong on it. */

@@ -84,6 +84,28 @@ story('a page whose network was cut goes on where it was, and loads no history f
   assert.equal(await ann.page.evaluate(() => window.stayed), true, 'the page was loaded anew');
 }, { MEET_AI_LIMITS__MESSAGES_PER_MINUTE_PER_KEY: '1000' });
 
+story('the page shows its history and sends before it is connected, and goes on once it is', async ({ server, sit }) => {
+  const { ann, key } = await inARoom(sit);
+  await ann.says('before');
+  let blocked = 0;
+  await ann.page.route('**/assets/*.js', (route) => {
+    // What the page loads later on is where its connection is made.
+    if (/\/index-[^/]*$/.test(route.request().url())) return route.continue();
+    blocked += 1;
+    return route.abort();
+  });
+  await ann.page.reload();
+  await ann.sees('before');
+  await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor();
+  await ann.says('on my own');
+  await server.call('POST', `/api/rooms/${ann.room}/messages`, { key, body: { sender: 'scout', content: 'with company' } });
+  assert.ok(blocked > 0);
+  await ann.page.unroute('**/assets/*.js');
+  await ann.button('Try now').click();
+  await ann.sees('with company');
+  assert.deepEqual(await ann.reads(), ['before', 'on my own', 'with company']);
+});
+
 for (const [way, without] of [
   ['a stream', ['WebSocket']],
   ['events', ['WebSocket', 'ReadableStream']],

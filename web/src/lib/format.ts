@@ -1,5 +1,7 @@
 // Times, counts and names as a person reads them, in the reader's own language and zone.
 
+import type { ChosenStatus } from './types';
+
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 const long = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
@@ -46,6 +48,9 @@ export function tintOf(name: string): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
   return (hash >>> 16) % TINTS;
 }
+
+/** As what somebody is seen, in a word. */
+export const statusWords: Record<ChosenStatus, string> = { online: 'Online', away: 'Away', busy: 'Busy', invisible: 'Appear offline' };
 
 /** `1 message`, `2 messages`. */
 export function count(number: number, word: string): string {

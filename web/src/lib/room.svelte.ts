@@ -367,7 +367,11 @@ export class OpenRoom {
       await api.room(this.id);
     } catch (error) {
       if (this.#stopped) return;
-      if (isFinal(error)) return this.#refused(error);
+      if (isFinal(error)) {
+        // Who never had a session loses the room, not the session.
+        this.status = error.status === 401 && this.me ? 'signed_out' : 'gone';
+        return;
+      }
     }
     this.#tryAgain(async () => again());
   }

@@ -312,6 +312,18 @@ describe('a room that ends for its reader', () => {
     expect(open.status).toBe(shown);
   });
 
+  it('is just gone for a reader who never had a session', async () => {
+    server.stored = messages(1, 2);
+    open = new OpenRoom('room-1', null, undefined, live);
+    live.start();
+    await open.open();
+    await settled();
+    server.status.room = 401;
+    end();
+    await settled();
+    expect(open.status).toBe('gone');
+  });
+
   it('is asked for again when nothing speaks against it', async () => {
     await enter(2);
     end();

@@ -1,6 +1,6 @@
 //! One connection that asks and waits for the reply, one command at a time.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use meet_centrifuge::{
     Protocol,
@@ -17,6 +17,9 @@ use crate::{
     frames::{self, Frame},
     socket::{self, Source},
 };
+
+/// How long a server may take to reply.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where a server takes connections, and in which form of the protocol.
 #[derive(Debug, Clone)]
@@ -58,6 +61,11 @@ impl Client {
     /// Sends a command and gives its reply; one that is an error is an error here.
     pub(crate) async fn call(&mut self, command: Command) -> Outcome<Reply> {
         let id = self.send(command).await?;
+        checked(tokio::time::timeout(PATIENCE, self.reply(id)).await??)
+    }
+
+    /// Reads until the reply to this command.
+    async fn reply(&mut self, id: u32) -> Outcome<Reply> {
         loop {
             while let Some((frame, length)) = frames::first(&self.rest) {
                 let mut found = None;
@@ -79,7 +87,7 @@ impl Client {
                     self.stream.write_all(&answer).await?;
                 }
                 if let Some(reply) = found {
-                    return checked(*reply);
+                    return Ok(*reply);
                 }
             }
             if self.stream.read_buf(&mut self.rest).await? == 0 {

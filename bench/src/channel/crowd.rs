@@ -191,7 +191,8 @@ impl Crowd {
 
 /// Waits until one more is subscribed.
 async fn next_entry(entries: &mut mpsc::UnboundedReceiver<Outcome<()>>) -> Outcome<()> {
-    entries.recv().await.ok_or("a connection ended before it was subscribed")?
+    let entry = tokio::time::timeout(client::PATIENCE, entries.recv()).await?;
+    entry.ok_or("a connection ended before it was subscribed")?
 }
 
 /// One of the crowd.
@@ -230,7 +231,8 @@ impl Subscriber {
             }
             Seen::Other => {}
         });
-        if read.is_err() {
+        if let Err(error) = read {
+            self.enter(Err(error));
             self.tally.note_end(None);
         }
     }

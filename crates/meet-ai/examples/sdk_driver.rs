@@ -2,6 +2,7 @@
 //! each event.
 
 #![expect(clippy::unwrap_used, reason = "a driver ends where it goes wrong")]
+#![expect(clippy::disallowed_methods, reason = "its tasks end with its process")]
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Write, stdout};

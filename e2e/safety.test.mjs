@@ -112,11 +112,16 @@ story('another tab that signs in by another key takes the first one along', asyn
   const other = await ann.context.newPage();
   await other.goto('/key');
   await other.getByRole('button', { name: 'Use another key' }).click();
-  await other.getByLabel('API key').fill(await server.newKey());
+  const key = await server.newKey();
+  await other.getByLabel('API key').fill(key);
   await other.getByRole('button', { name: 'Continue' }).click();
   await ann.heading('This room is not here').waitFor();
   assert.equal(ann.page.url(), mine);
   assert.equal(await ann.composer.count(), 0);
+  // It listens as the one who it is now.
+  await ann.opensRooms();
+  await server.call('POST', '/api/rooms', { key, body: { name: 'theirs' } });
+  await ann.page.getByRole('dialog', { name: 'Rooms' }).getByRole('link', { name: /theirs/ }).waitFor();
 });
 
 story('a name that somebody took in the meantime does not lock its owner out', async ({ server, sit }) => {

@@ -68,18 +68,13 @@ story('a page whose network was cut goes on where it was, and loads no history f
   for (let number = 1; number <= 120; number++) {
     await server.call('POST', `/api/rooms/${ann.room}/messages`, { key, body: { sender: 'scout', content: `missed ${number}` } });
   }
-  await ann.composer.fill('written while away');
-  await ann.composer.press('Enter');
-  await ann.log.getByText('written while away').waitFor();
-
   const requests = ann.requests.length;
   await ann.context.setOffline(false);
   await ann.sees('missed 120');
-  await ann.sees('written while away');
   await ann.page.getByRole('status').filter({ hasText: 'Reconnecting' }).waitFor({ state: 'detached' });
   const history = await server.call('GET', `/api/rooms/${ann.room}/messages?limit=1000`, { key });
   assert.deepEqual(await ann.reads(), history.map((message) => message.content));
-  assert.equal(history.length, 122);
+  assert.equal(history.length, 121);
   assert.deepEqual(ann.requests.slice(requests).filter((url) => /_seq=/.test(url)), []);
   assert.equal(await ann.page.evaluate(() => window.stayed), true, 'the page was loaded anew');
 }, { MEET_AI_LIMITS__MESSAGES_PER_MINUTE_PER_KEY: '1000' });

@@ -14,7 +14,7 @@ export interface OutboxOptions {
   post: (clientId: string, message: SendMessage, signal: AbortSignal) => Promise<Message>;
   /** The message as it goes on the wire, with the name of who speaks. */
   body: (pending: Pending) => SendMessage;
-  onstored: (clientId: string, id: string, seq: number) => void;
+  onstored: (clientId: string, message: Message) => void;
   onfailed: (clientId: string, error: string, retryAt: number | null) => void;
 }
 
@@ -77,7 +77,7 @@ export class Outbox {
     const patience = setTimeout(() => sending.abort(), PATIENCE_MS);
     try {
       const message = await this.#options.post(one.client_id, this.#options.body(one), sending.signal);
-      if (!this.#stopped) this.#options.onstored(one.client_id, message.id, message.seq);
+      if (!this.#stopped) this.#options.onstored(one.client_id, message);
       return true;
     } catch (error) {
       if (this.#stopped || sending.signal.aborted || (error instanceof ApiError && error.offline)) return false;

@@ -91,7 +91,11 @@ export class OpenRoom {
         ...(this.me ? { sender: this.me.name, sender_type: 'human' as const } : {}),
         ...(pending.reply_to === null ? {} : { reply_to: pending.reply_to }),
       }),
-      onstored: (clientId, id, seq) => this.#set(timelines.confirm(this.timeline, clientId, id, seq)),
+      onstored: (clientId, message) => {
+        this.#set(timelines.confirm(this.timeline, clientId, message.id, message.seq));
+        // While nothing comes by itself, the answer brings it, and what stands before it is asked for.
+        if (!this.live) this.#hear(message);
+      },
       onfailed: (clientId, error, retryAt) => this.#set(timelines.fail(this.timeline, clientId, error, retryAt)),
     });
   }

@@ -20,7 +20,7 @@ function setUp() {
       return message(7, { id: `id-${clientId}` });
     },
     body: (one) => ({ content: one.content }),
-    onstored: (clientId, id, seq) => log.push(`stored ${clientId} ${id} ${seq}`),
+    onstored: (clientId, { id, seq }) => log.push(`stored ${clientId} ${id} ${seq}`),
     onfailed: (clientId, error, retryAt) => log.push(`failed ${clientId} ${error} ${retryAt}`),
   });
   return { outbox, log, state };

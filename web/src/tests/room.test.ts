@@ -176,6 +176,17 @@ describe('an open room', () => {
     expect(open.timeline.pending).toHaveLength(0);
   });
 
+  it('shows what is said, and what was said before it, while only requests get through', async () => {
+    server.stored = messages(1, 2);
+    make();
+    await open.open();
+    server.stored.push(message(3));
+    open.say('one', null);
+    await settled();
+    expect(seqs()).toEqual(upTo(4));
+    expect([open.live, open.timeline.pending.length]).toEqual([false, 0]);
+  });
+
   it('sends an unconfirmed message once more after the page was loaded again, under its old id', async () => {
     await enter(2);
     server.mute = true;

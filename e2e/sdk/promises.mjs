@@ -9,9 +9,9 @@ import { claimsOf, SECRETS, shortLived, signedAnew } from './tokens.mjs';
 
 // How long a token lives that is to run out while somebody looks on.
 const SHORT_LIFE_SECONDS = 3;
-// More than the server's queue and the kernel's buffers on the way hold, in messages of nearly the longest kind. It takes
-// several rounds, because what is stored together is queued together, however much it is.
-const FLOOD = { rounds: 6, messages: 40, content: 'x'.repeat(32_000) };
+// What is posted at a time to somebody who does not read, and how often at most until the server must have had enough:
+// far more than its queue and the kernel's buffers on the way hold.
+const FLOOD = { rounds: 30, messages: 20, content: 'x'.repeat(32_000) };
 
 const PROMISES = [
   ['a token connects, with the channels that it names', connecting],
@@ -265,16 +265,28 @@ async function recovering(story) {
 }
 
 async function lagging(story) {
+  const bob = await story.personInTheRoom('Bob', { joinLeave: true });
   const ann = await story.personInTheRoom('Ann');
+  const { client } = await ann.hears('connected');
   await story.posts(1);
   await ann.hasAllOf(story.channel, 1);
   ann.line.stopReading();
-  for (let round = 0; round < FLOOD.rounds; round += 1) await story.posts(FLOOD.messages, FLOOD.content);
-  ann.line.readOn();
+  // Others see somebody leave who is thrown out, and from then on the farewell waits a while to be read.
+  const left = () => bob.heard.some(({ type, info }) => type === 'leave' && info.client === client);
+  const reads = bob.until(left, 'Ann leaving').then(() => ann.line.readOn());
+  let total = 1;
+  const flood = async () => {
+    for (let round = 0; round < FLOOD.rounds && !left(); round += 1) {
+      await story.posts(FLOOD.messages, FLOOD.content);
+      total += FLOOD.messages;
+      await bob.hears('publication', { channel: story.channel, offset: total });
+    }
+  };
+  await Promise.all([reads, flood()]);
   await ann.hears('connecting', { code: 3008 });
   await ann.hears('subscribed', { channel: story.channel, recovered: true });
   await story.posts(1);
-  await ann.hasAllOf(story.channel, FLOOD.rounds * FLOOD.messages + 2);
+  for (const person of [ann, bob]) await person.hasAllOf(story.channel, total + 1);
   assert.equal(ann.count('connected'), 2, ann.story());
 }
 

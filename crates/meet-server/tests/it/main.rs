@@ -11,6 +11,8 @@ mod credentials;
 mod expiry;
 mod filters;
 mod gateway;
+mod gateway_model;
+mod gateway_security;
 mod gateway_streams;
 mod gateway_wire;
 mod history;

@@ -145,6 +145,11 @@ impl Wire {
         }
     }
 
+    /// What was pushed before the last reply that was read.
+    pub(crate) fn pushed(&mut self) -> impl Iterator<Item = Push> + use<> {
+        std::mem::take(&mut self.pushes).into_iter().filter(|push| !push.channel.starts_with("org:"))
+    }
+
     /// The next publication of a room.
     pub(crate) async fn publication(&mut self) -> Publication {
         loop {

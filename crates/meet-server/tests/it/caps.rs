@@ -9,7 +9,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Caller, Server, Setup, eventually, narrow_line, read_to, soon};
+use meet_centrifuge::{Protocol, code::DisconnectCode};
+
+use crate::support::{
+    Caller, Emulated, Ended, Form, Server, Setup, Wire, connect, connection_token, encode, eventually, narrow_line,
+    read_to, soon,
+};
 
 /// How long a line may take for the head of a request; a busy machine gets a little more.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -89,6 +94,99 @@ async fn an_address_holds_only_so_many_connections_whoever_it_is() {
     expect_full(&other, &elsewhere, 429, "rate_limited").await;
     drop(socket);
     expect_free(&server, &other, &elsewhere).await;
+}
+
+/// Asserts that the gateway lets a caller in no more: its token is good, and there is no place.
+async fn expect_gateway_full(caller: &Caller, token: &str) {
+    for protocol in [Protocol::Json, Protocol::Protobuf] {
+        let mut wire = Wire::open(caller.address(), protocol).await;
+        assert_eq!(wire.try_ask(connect(token)).await, Err(Ended(Some(3504))));
+    }
+    for form in Form::ALL {
+        let command = meet_centrifuge::message::Command { id: 1, ..connect(token) };
+        let frame = encode(form.protocol(), &[command]);
+        let mut stream = Emulated::open(&caller.stranger(), form, &frame).await.unwrap();
+        let push = stream.next().await.and_then(|reply| reply.push).unwrap();
+        assert_eq!(push.disconnect, Some(DisconnectCode::ConnectionLimit.into()));
+        assert_eq!(stream.next().await, None);
+    }
+}
+
+#[tokio::test]
+async fn connections_of_the_gateway_count_as_their_user_s_and_their_tenant_s() {
+    for is_of_user in [true, false] {
+        let server = Setup::new()
+            .with(|config| {
+                let limits = &mut config.limits;
+                if is_of_user { limits.sockets_per_user = 3 } else { limits.sockets_per_tenant = 3 }
+            })
+            .start()
+            .await;
+        let (owner, other) = (server.new_tenant().await, server.new_tenant().await);
+        let room = owner.room("planning").await;
+        let (ann, bob) = (owner.session("ann").await, owner.session("bob").await);
+        let (token, of_bob) = (connection_token(&ann).await, connection_token(&bob).await);
+        let socket = ann.socket(&room, "").await;
+        let (wire, _) = Wire::connect(server.address, Protocol::Json, &token).await;
+        let (stream, _) = Emulated::connect(&server.stranger(), Form::Lines, &token).await;
+        for _ in 0..5 {
+            expect_gateway_full(&ann, &token).await;
+        }
+        assert_eq!(ann.refused_socket(&room, "").await.refusal(429), "rate_limited");
+        let by_key = owner.clone().with_header("x-meet-name", "ann");
+        expect_gateway_full(&by_key, &connection_token(&by_key).await).await;
+        if is_of_user {
+            Wire::connect(server.address, Protocol::Json, &of_bob).await;
+        } else {
+            expect_gateway_full(&bob, &of_bob).await;
+        }
+        let elsewhere = other.clone().with_header("x-meet-name", "ann");
+        Wire::connect(server.address, Protocol::Json, &connection_token(&elsewhere).await).await;
+        Wire::connect(server.address, Protocol::Json, &connection_token(&server.stranger()).await).await;
+        drop((wire, stream));
+        eventually("the others to be gone", || server.app.hub().connections() == 1).await;
+        for protocol in [Protocol::Json, Protocol::Protobuf] {
+            // A place is given back a moment after its connection has left.
+            soon("a place", async {
+                while Wire::open(server.address, protocol).await.try_ask(connect(&token)).await.is_err() {}
+            })
+            .await;
+        }
+        drop(socket);
+    }
+}
+
+#[tokio::test]
+async fn a_full_address_or_server_takes_no_connection_of_the_gateway_either() {
+    for (is_of_address, status) in [(true, 429), (false, 503)] {
+        let server = Setup::new()
+            .with(|config| {
+                let limits = &mut config.limits;
+                if is_of_address { limits.sockets_per_ip = 3 } else { limits.sockets = Some(3) }
+            })
+            .start()
+            .await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let token = connection_token(&server.stranger()).await;
+        let socket = owner.socket(&room, "").await;
+        // One that has not even said who it is takes a place as well.
+        let silent = Wire::open(server.address, Protocol::Json).await;
+        let (stream, _) = Emulated::connect(&server.stranger(), Form::Events, &token).await;
+        for _ in 0..5 {
+            let line = TcpStream::connect(server.address).await.unwrap();
+            let (wire, head) = Wire::upgrade(line, "", "", Protocol::Json).await;
+            assert!(wire.is_none() && head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(head.contains("\r\nretry-after: "), "{head}");
+            for form in Form::ALL {
+                assert_eq!(Emulated::open(&server.stranger(), form, b"{}").await.err(), Some(status));
+            }
+        }
+        assert_eq!(owner.refused_socket(&room, "").await.status, status);
+        drop((socket, silent, stream));
+        eventually("the places to be free", || server.app.hub().connections() == 0).await;
+        Wire::connect(server.address, Protocol::Json, &token).await;
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Server, Setup, databases, eventually, narrow_line, read_to, soon};
+use meet_centrifuge::Protocol;
+
+use crate::support::{
+    Ended, Server, Setup, Wire, chat, connection_token, databases, eventually, narrow_line, read_to, soon,
+    subscribe_token,
+};
 
 /// How long the end may take; a busy machine gets a little more.
 const PROMISED: Duration = Duration::from_secs(10);
@@ -142,6 +147,38 @@ async fn nobody_can_hold_up_the_end() {
     let ended = tokio::time::timeout(PROMISED + Duration::from_secs(2), server.stop()).await;
     assert!(ended.is_ok(), "the server did not stop in time");
     drop((silent, stuck));
+}
+
+#[tokio::test]
+async fn clients_of_the_gateway_are_told_to_come_back_and_hold_nothing_up() {
+    let server = Setup::new().with(|config| config.limits.sockets_per_user = 0).start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let ann = owner.session("ann").await;
+    let (token, ticket) = (connection_token(&ann).await, subscribe_token(&ann, &room).await);
+    let (mut told, mut stuck) = (Vec::new(), Vec::new());
+    for protocol in [Protocol::Json, Protocol::Protobuf] {
+        told.push(Wire::open(server.address, protocol).await);
+        told.push(Wire::connect(server.address, protocol, &token).await.0);
+        let (mut listening, _) = Wire::connect(server.address, protocol, &token).await;
+        listening.subscribe(chat(&room, &ticket)).await;
+        told.push(listening);
+        for _ in 0..10 {
+            let mut wire = Wire::over(narrow_line(server.address).await, protocol).await;
+            wire.enter(&token).await;
+            wire.subscribe(chat(&room, &ticket)).await;
+            stuck.push(wire);
+        }
+    }
+    for _ in 0..20 {
+        owner.say(&room, "ann", &"x".repeat(30_000)).await;
+    }
+    let stopping = tokio::task::spawn(tokio::time::timeout(PROMISED + Duration::from_secs(2), server.stop()));
+    for end in join_all(told.iter_mut().map(Wire::end)).await {
+        assert_eq!(end, Ended(Some(3001)));
+    }
+    assert!(soon("the end", stopping).await.unwrap().is_ok(), "the server did not stop in time");
+    drop(stuck);
 }
 
 #[tokio::test]

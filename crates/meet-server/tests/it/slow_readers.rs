@@ -1,9 +1,16 @@
 //! Readers that do not read: bounded, ended, told why when they come back in time, and nobody else notices.
 
 use futures_util::future::join_all;
-use tokio::net::TcpStream;
+use meet_centrifuge::{
+    Protocol,
+    message::{Command, SubscribeRequest},
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Caller, Ended, Reader, Server, Setup, Socket, eventually, soak};
+use crate::support::{
+    Caller, Ended, Reader, Server, Setup, Socket, Wire, chat, connect, connection_token, encode, eventually, message,
+    narrow_line, soak, subscribe_token,
+};
 
 const CLOSED: &str = "meet_connections_closed_total{code=\"1013\"}";
 /// What may wait in the queue of one reader.
@@ -97,4 +104,66 @@ async fn a_reader_that_is_slow_only_while_it_catches_up_gets_everything() {
     late.expect("hello").await;
     let got = Reader::from(late).until(150).await;
     assert!(got.iter().map(|message| message.seq).eq(1..=150));
+}
+
+const BOTH: [Protocol; 2] = [Protocol::Json, Protocol::Protobuf];
+
+#[tokio::test]
+async fn clients_of_the_gateway_that_never_read_are_ended_and_come_back_for_everything() {
+    let server = start().await;
+    let owner = server.new_tenant().await;
+    let (room, ann) = (owner.room("stage").await, owner.session("ann").await);
+    let (token, ticket) = (connection_token(&ann).await, subscribe_token(&ann, &room).await);
+    let count = 40 * soak(5);
+    let (mut stuck, mut streams) = (Vec::new(), Vec::new());
+    for n in 0..count {
+        let protocol = BOTH[n % 2];
+        let mut wire = Wire::over(narrow_line(server.address).await, protocol).await;
+        wire.enter(&token).await;
+        let epoch = wire.subscribe(chat(&room, &ticket)).await.epoch;
+        stuck.push((protocol, epoch, wire));
+    }
+    for protocol in BOTH {
+        let subscribe = Command { id: 2, subscribe: Some(chat(&room, &ticket)), ..Command::default() };
+        let frame = encode(protocol, &[Command { id: 1, ..connect(&token) }, subscribe]);
+        let content_type =
+            ["application/json", "application/octet-stream"][usize::from(protocol == Protocol::Protobuf)];
+        let more = format!("content-type: {content_type}\r\ncontent-length: {}\r\n\r\n", frame.len());
+        let mut line = narrow_line(server.address).await;
+        line.write_all(owner.head("POST", "/connection/http_stream", &more).as_bytes()).await.unwrap();
+        line.write_all(&frame).await.unwrap();
+        streams.push(line);
+    }
+    eventually("the streams to open", || server.app.hub().connections() == count + 2).await;
+    let mut quick = Vec::from(Reader::both(&owner, &room, 0).await);
+    for protocol in BOTH {
+        let (mut wire, _) = Wire::connect(server.address, protocol, &token).await;
+        wire.subscribe(chat(&room, &ticket)).await;
+        quick.push(wire.into());
+    }
+    let (head, most) = talk_until_alone(&server, &owner, &room, &mut quick).await;
+    assert!(most <= (count + 6) * QUEUE_BYTES, "{most} bytes waited");
+    assert_eq!(server.app.hub().queued_bytes(), 0, "what is ended frees its queue");
+    for (protocol, epoch, mut wire) in stuck.split_off(count - 6) {
+        let mut held = Vec::new();
+        let end = loop {
+            match wire.push().await {
+                Ok(push) => held.extend(push.r#pub.filter(|publication| publication.offset > 0)),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!(end, Ended(Some(3008)));
+        let offset = held.len() as u64;
+        assert!(offset < head, "it was too slow for {head} messages");
+        let (mut wire, _) = Wire::connect(server.address, protocol, &token).await;
+        let begun = wire.subscribe(SubscribeRequest { recover: true, offset, epoch, ..chat(&room, &ticket) }).await;
+        assert!(begun.recovered);
+        held.extend(begun.publications);
+        while (held.len() as u64) < head {
+            held.push(wire.publication().await);
+        }
+        assert!(held.iter().map(|publication| message(publication).seq).eq(1..=head));
+    }
+    let ended = server.metric("meet_connections_closed_total{code=\"3008\"}").await;
+    assert!(ended >= count as u64, "{ended} of {count} were counted");
 }

@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::{Answer, Caller, Event, Server, Socket, Stream, soon};
+use super::{Answer, Caller, Event, Server, Socket, Stream, Wire, soon};
 
 /// How much more a test does when `MEET_AI_SOAK` is set.
 pub(crate) fn soak(times: usize) -> usize {
@@ -39,6 +39,14 @@ pub(crate) enum Reader {
     Socket(Box<Socket>),
     /// A room's event stream.
     Stream(Stream),
+    /// A connection of the gateway that listens to the room.
+    Wire(Box<Wire>),
+}
+
+impl From<Wire> for Reader {
+    fn from(wire: Wire) -> Self {
+        Self::Wire(Box::new(wire))
+    }
 }
 
 impl From<Socket> for Reader {
@@ -70,6 +78,10 @@ impl Reader {
                 Event { id: None, name: data["type"].as_str().unwrap().to_owned(), data }
             }
             Self::Stream(stream) => stream.next().await.expect("the stream goes on"),
+            Self::Wire(wire) => {
+                let data = serde_json::from_slice(&wire.publication().await.data).unwrap();
+                Event { id: None, name: "message".to_owned(), data }
+            }
         }
     }
 

@@ -11,15 +11,18 @@ import { JAVASCRIPT } from './sdk/variants.mjs';
 const driver = (await readFile(join(root, 'e2e/sdk/javascript.mjs'), 'utf8')).replace('export function drive', 'globalThis.drive = function');
 after(closeTheBrowser);
 
+// Pages of the server's own origin without the policy of its pages: an application is served with its own. One process
+// for all of them, because starting one takes longer than most stories.
+let context;
+const theContext = () => (context ??= theBrowser(['--process-per-site']).then((browser) => browser.newContext({ bypassCSP: true })));
+
 promises({
   name: 'centrifuge in Chromium',
   missing: program ? undefined : 'Chromium is missing: as root, apt-get install chromium',
   variants: JAVASCRIPT,
   open: async (settings, hear) => {
-    // A page of the server's own origin without the policy of its pages: an application is served with its own.
-    const context = await (await theBrowser()).newContext({ bypassCSP: true });
-    context.setDefaultTimeout(PATIENCE);
-    const page = await context.newPage();
+    const page = await (await theContext()).newPage();
+    page.setDefaultTimeout(PATIENCE);
     await page.goto(`${settings.url}/healthz`);
     await page.exposeFunction('hear', hear);
     const bundle = settings.protocol === 'protobuf' ? 'centrifuge.protobuf.js' : 'centrifuge.js';
@@ -30,7 +33,7 @@ promises({
     }, settings);
     return {
       perform: (action, argument) => page.evaluate(([action, argument]) => globalThis.perform(action, argument), [action, argument]),
-      close: () => context.close(),
+      close: () => page.close(),
     };
   },
 });

@@ -27,10 +27,10 @@ function findProgram() {
 }
 
 let browser;
-/** The one browser of this process, started when somebody needs it. */
-export function theBrowser() {
+/** The one browser of this process, started when somebody needs it; `flags` are those of the first who does. */
+export function theBrowser(flags = []) {
   // Root has no sandbox to give away: playwright starts without one unless told otherwise.
-  browser ??= chromium.launch({ executablePath: program, headless: true, args: FLAGS });
+  browser ??= chromium.launch({ executablePath: program, headless: true, args: [...FLAGS, ...flags] });
   return browser;
 }
 

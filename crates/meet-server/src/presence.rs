@@ -28,7 +28,7 @@ impl App {
         if !self.store().set_status(tenant, user, chosen).await? {
             return Err(Error::InvalidKey);
         }
-        self.hub().set_status(person, chosen, self.clock().now());
+        self.hub().set_status(person, chosen, self.clock().now(), || self.clock().uuid());
         Ok(())
     }
 

@@ -11,7 +11,9 @@ use crate::{
     raw_json::is_json,
 };
 
-use super::{Answer, Ask, Output, Position, Session, Side, Stage, Wishes, clockwork, recovery::Unrecoverable};
+use super::{
+    Answer, Ask, Output, Position, Session, Stage, Wishes, clockwork, recovery::Unrecoverable, subscriptions::Side,
+};
 
 /// A command whose answer is awaited.
 #[derive(Debug)]
@@ -171,7 +173,7 @@ impl Session {
     fn wants_subscription(&mut self, id: u32, request: SubscribeRequest) {
         let refusal = if request.channel.is_empty() {
             return self.disconnect(DisconnectCode::BadRequest);
-        } else if self.subscriptions.contains_key(&request.channel) {
+        } else if self.subscriptions.get(&request.channel).is_some() {
             Some(ErrorCode::AlreadySubscribed)
         } else if request.channel.len() > self.settings.max_channel_bytes || !request.tf.is_empty() {
             Some(ErrorCode::BadRequest)
@@ -216,7 +218,7 @@ impl Session {
 
     fn wants_sub_refresh(&mut self, id: u32, request: SubRefreshRequest) {
         let SubRefreshRequest { channel, token } = request;
-        if !self.subscriptions.contains_key(&channel) {
+        if self.subscriptions.get(&channel).is_none() {
             return self.refuse(id, ErrorCode::PermissionDenied);
         }
         self.ask(id, What::SubRefresh { channel: channel.clone() }, Ask::SubRefresh { channel, token });

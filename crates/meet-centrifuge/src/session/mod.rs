@@ -9,6 +9,7 @@ mod ask;
 mod clockwork;
 mod commands;
 mod recovery;
+mod subscriptions;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,6 +29,7 @@ use crate::{
 pub use ask::{Answer, Ask, Connected, History, Position, Subscribed};
 use clockwork::{Due, Life};
 use commands::Asked;
+use subscriptions::{Side, Subscription, Subscriptions};
 
 /// What all sessions of a server have in common.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,23 +113,6 @@ enum Stage {
     Closed,
 }
 
-/// Who made a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    side: Side,
-    /// The last offset that the client has, in a channel with a history.
-    position: Option<u64>,
-    ends: Option<Duration>,
-    /// Whether the client wants to hear who comes and goes.
-    hears_people: bool,
-}
-
 /// What a client wishes of a subscription.
 #[derive(Debug, Default)]
 struct Wishes {
@@ -144,7 +129,7 @@ pub struct Session {
     stage: Stage,
     life: Life,
     ends: Option<Duration>,
-    subscriptions: BTreeMap<String, Subscription>,
+    subscriptions: Subscriptions,
     reading: VecDeque<Commands>,
     asked: Option<Box<Asked>>,
     out: VecDeque<Output>,
@@ -159,7 +144,7 @@ impl Session {
             opening: Box::new(opening),
             stage: Stage::Stranger,
             ends: None,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             reading: VecDeque::new(),
             asked: None,
             out: VecDeque::new(),
@@ -196,8 +181,7 @@ impl Session {
 
     /// When [`Session::tick`] has something to do.
     pub fn deadline(&self) -> Duration {
-        let ends = self.subscriptions.values().filter_map(|subscription| subscription.ends);
-        ends.chain(self.ends).fold(self.life.next(), Duration::min)
+        self.subscriptions.first_end().into_iter().chain(self.ends).fold(self.life.next(), Duration::min)
     }
 
     /// Does what is due.
@@ -217,9 +201,8 @@ impl Session {
         if self.ends.is_some_and(|end| end <= now) {
             self.disconnect(DisconnectCode::Expired);
         }
-        let over = |subscription: &Subscription| subscription.ends.is_some_and(|end| end <= now);
-        while let Some((channel, _)) = self.subscriptions.iter().find(|(_, subscription)| over(subscription)) {
-            let channel = channel.clone();
+        while let Some(channel) = self.subscriptions.ended(now) {
+            let channel = channel.to_owned();
             self.end_subscription(&channel, UnsubscribeCode::Expired, DisconnectCode::SubscriptionExpired);
         }
     }
@@ -266,7 +249,7 @@ impl Session {
 
     /// Has the client listen to a channel without having asked.
     pub fn subscribe(&mut self, channel: &str, subscribed: Subscribed, now: Duration) {
-        if self.stage != Stage::Connected || self.subscriptions.contains_key(channel) {
+        if self.stage != Stage::Connected || self.subscriptions.get(channel).is_some() {
             return;
         }
         let Ok(result) = self.begin(channel, Side::Server, subscribed, Wishes::default(), now) else { return };
@@ -323,7 +306,7 @@ impl Session {
         }
         let ends = clockwork::ends(&self.settings, ttl, now);
         let subscription = Subscription { side, position, ends, hears_people: wishes.hears_people };
-        self.subscriptions.insert(channel.to_owned(), subscription);
+        self.subscriptions.insert(channel, subscription);
         Ok(SubscribeResult { expires: ttl.is_some(), ttl: ttl.unwrap_or(0), data, ..result })
     }
 

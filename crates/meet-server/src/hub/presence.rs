@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::Standing;
 
-/// Above this many members, joins and leaves are no longer told one by one; the list stays complete.
+/// Above this many members, joins and leaves are no longer told one by one, and above as many connections no longer those
+/// of more connections of a member; the list stays complete.
 const MAX_ANNOUNCED: usize = 200;
 
 /// Somebody came, left or changed.
@@ -27,6 +28,8 @@ pub struct PresenceEvent {
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     present: HashMap<UserId, Present>,
+    /// How many connections they have together.
+    connections: usize,
     watching: u64,
 }
 
@@ -58,7 +61,7 @@ impl Roster {
             member: PresenceMember { user: user.id, name: user.name.clone(), kind: user.kind, status, since: now },
             connections: BTreeMap::new(),
         });
-        present.connections.insert(connection, client);
+        self.connections += usize::from(present.connections.insert(connection, client).is_none());
         let is_of_user = present.connections.len() == 1;
         Some(PresenceEvent { change: PresenceChange::Join, member: present.member.clone(), client, is_of_user })
     }
@@ -75,6 +78,7 @@ impl Roster {
         };
         let present = self.present.get_mut(&user.id)?;
         let client = present.connections.remove(&connection)?;
+        self.connections -= 1;
         let member = present.member.clone();
         let is_of_user = present.connections.is_empty();
         if is_of_user {
@@ -92,9 +96,9 @@ impl Roster {
         Some(PresenceEvent { change: PresenceChange::Status, member, client, is_of_user: true })
     }
 
-    /// Whether there are few enough that events are told.
-    pub(super) fn is_announced(&self) -> bool {
-        self.present.len() <= MAX_ANNOUNCED
+    /// Whether there are few enough that an event is told.
+    pub(super) fn announces(&self, event: &PresenceEvent) -> bool {
+        self.present.len() <= MAX_ANNOUNCED && (event.is_of_user || self.connections <= MAX_ANNOUNCED)
     }
 
     /// Everyone, by arrival, and the number of watchers.

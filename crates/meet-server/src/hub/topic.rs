@@ -51,8 +51,9 @@ impl Topic {
         status: Option<Status>,
         now: Timestamp,
     ) -> bool {
+        let client = subscriber.client;
         self.subscribers.insert(connection, subscriber);
-        status.is_some_and(|status| self.show(address, connection, status, now))
+        status.is_some_and(|status| self.show(address, (connection, client), status, now))
     }
 
     /// Lets a connection go that was seen or was not.
@@ -62,13 +63,19 @@ impl Topic {
         self.tell(address, event)
     }
 
-    /// Shows a connection that is here, as if it had just come.
-    pub(super) fn show(&mut self, address: Address, connection: u64, status: Status, now: Timestamp) -> bool {
+    /// Shows a connection that is here under an id, as if it had just come.
+    pub(super) fn show(
+        &mut self,
+        address: Address,
+        (connection, client): (u64, Uuid),
+        status: Status,
+        now: Timestamp,
+    ) -> bool {
         let Some(subscriber) = self.subscribers.get(&connection) else { return false };
         if !matches!(address.channel, Channel::Chat(_)) {
             return false;
         }
-        let event = self.roster.join((connection, subscriber.client), &subscriber.standing, status, now);
+        let event = self.roster.join((connection, client), &subscriber.standing, status, now);
         self.tell(address, event)
     }
 
@@ -89,7 +96,7 @@ impl Topic {
     fn tell(&self, address: Address, event: Option<PresenceEvent>) -> bool {
         let Some(event) = event else { return false };
         let is_of_user = event.is_of_user;
-        if self.roster.is_announced() {
+        if self.roster.announces(&event) {
             self.publish(&[Arc::new(Publication::presence(address, event))]);
         }
         is_of_user

@@ -1,7 +1,7 @@
 //! One connection: its session asks, the application answers, the hub's publications and the clock go in, and what
 //! comes out is written.
 
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use meet_api::{PresenceChange, RoomId, UserId};
@@ -33,6 +33,8 @@ use super::{
 const OUTBOX_BYTES: usize = 1024 * 1024;
 /// How many bytes of replies are collected at most before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
+/// For how many replies a connection keeps room.
+const KEPT_REPLIES: usize = 16;
 /// How many messages are read from the store at a time.
 const PAGE: u32 = 100;
 
@@ -54,18 +56,17 @@ pub(super) struct Peer {
     /// Who it is; `None` for nobody in particular, and before it has connected.
     pub(super) member: Option<Member>,
     pub(super) slot: Slot,
-    channels: HashMap<Address, Listening>,
-    /// How many channels it has listened to so far.
-    listened: u64,
+    /// The channels that it listens to, in the order in which it came there. There are few in most, and an idle
+    /// connection must not hold more memory than it needs.
+    channels: Vec<Listening>,
     /// Whether the store has messages of its rooms that it lacks and that are not on their way to it.
     pub(super) is_behind: bool,
 }
 
 /// A channel that the client listens to, under the name by which its session knows it.
 struct Listening {
+    address: Address,
     name: String,
-    /// How many there were before it.
-    order: u64,
     subscription: Subscription,
 }
 
@@ -129,7 +130,7 @@ impl Client {
         let session = Session::new(Arc::clone(app.sessions()), opening, app.clock().monotonic());
         let connection = app.hub().connect(id, None, Scope::Many, OUTBOX_BYTES);
         Self {
-            peer: Peer { app, connection, member: None, slot, channels: HashMap::new(), listened: 0, is_behind: false },
+            peer: Peer { app, connection, member: None, slot, channels: Vec::new(), is_behind: false },
             session,
             protocol,
             line,
@@ -140,11 +141,17 @@ impl Client {
     }
 
     /// Serves the connection until it ends.
-    pub(super) async fn run(mut self) {
-        let end = match self.serve().await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        };
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send + 'static {
+        // A future keeps what it is given in more places than one; and what is rare is boxed, so that the task of an
+        // idle connection stays small.
+        let mut client = Box::new(self);
+        async move {
+            let Err(end) = client.serve().await;
+            Box::pin(client.leave(end)).await;
+        }
+    }
+
+    async fn leave(self, end: End) {
         let Self { peer, line, .. } = self;
         let slot = peer.leave();
         match end {
@@ -158,12 +165,10 @@ impl Client {
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
             self.speak().await?;
-            self.hear();
-            self.speak().await?;
+            self.hear().await?;
             while std::mem::take(&mut self.peer.is_behind) {
                 Box::pin(self.catch_up()).await?;
-                self.hear();
-                self.speak().await?;
+                self.hear().await?;
             }
             self.flush().await?;
             let outbox = Arc::clone(self.peer.connection.outbox());
@@ -194,11 +199,10 @@ impl Client {
                     if let Some(reason) = self.peer.connection.outbox().closed() {
                         return Err(End::Close(disconnect(reason)));
                     }
-                    // Most connections only listen: what is asked rarely is boxed, so that their tasks stay small.
                     let answer = Box::pin(self.peer.decide(ask)).await;
                     self.session.answer(answer, self.peer.app.clock().monotonic());
                 }
-                Output::Left(channel) => self.peer.channels.retain(|_, listening| listening.name != channel),
+                Output::Left(channel) => self.peer.channels.retain(|listening| listening.name != channel),
                 Output::Close(code) => {
                     self.flush().await?;
                     return Err(End::Close(code));
@@ -209,19 +213,21 @@ impl Client {
     }
 
     /// Hands the session everything that waits in the queue.
-    fn hear(&mut self) {
+    async fn hear(&mut self) -> Result<(), End> {
         match self.peer.connection.outbox().drain() {
-            Drained::Closed(reason) => self.session.disconnect(disconnect(reason)),
+            Drained::Closed(reason) => Err(End::Close(disconnect(reason))),
             Drained::Publications(publications) => {
                 for publication in publications {
                     self.take(&publication);
+                    self.speak().await?;
                 }
+                Ok(())
             }
         }
     }
 
     fn take(&mut self, publication: &Publication) {
-        let Some(listening) = self.peer.channels.get(&publication.address) else { return };
+        let Some(listening) = self.peer.listening(publication.address) else { return };
         let (channel, session) = (listening.name.as_str(), &mut self.session);
         match (&publication.body, publication.address.channel) {
             (Body::Ended(_), _) => session.unsubscribe(channel, UnsubscribeCode::Server),
@@ -249,7 +255,7 @@ impl Client {
         let user = event.member.user;
         if event.change == PresenceChange::Leave
             && let Some(member) = &self.peer.member
-            && let Some(listening) = self.peer.channels.get(&Address::status(member.tenant, user))
+            && let Some(listening) = self.peer.listening(Address::status(member.tenant, user))
             && !self.peer.still_sees(user)
         {
             self.session.unsubscribe(&listening.name, UnsubscribeCode::Server);
@@ -268,8 +274,8 @@ impl Client {
     }
 
     async fn read_rooms(&mut self) -> Result<(), End> {
-        let rooms = self.peer.channels.iter().filter_map(|(address, listening)| match address.channel {
-            Channel::Chat(room) => Some((*address, room, listening.name.clone())),
+        let rooms = self.peer.channels.iter().filter_map(|listening| match listening.address.channel {
+            Channel::Chat(room) => Some((listening.address, room, listening.name.clone())),
             _ => None,
         });
         for (address, room, name) in rooms.collect::<Vec<_>>() {
@@ -322,18 +328,24 @@ impl Client {
         let outbox = self.peer.connection.outbox();
         tokio::select! {
             biased;
-            sent = self.line.send(&mut self.batch) => Ok(sent?),
-            reason = outbox.wait_closed() => Err(End::Close(disconnect(reason))),
-            () = tokio::time::sleep(WRITE_PATIENCE) => Err(End::Close(DisconnectCode::Slow)),
+            sent = self.line.send(&mut self.batch) => sent?,
+            reason = outbox.wait_closed() => return Err(End::Close(disconnect(reason))),
+            () = tokio::time::sleep(WRITE_PATIENCE) => return Err(End::Close(DisconnectCode::Slow)),
         }
+        // Most of the time a connection is idle, and a burst must not leave its room behind.
+        self.batch.shrink_to(KEPT_REPLIES);
+        Ok(())
     }
 }
 
 impl Peer {
     /// Keeps a subscription for as long as the session listens.
     pub(super) fn keep(&mut self, address: Address, name: String, subscription: Subscription) {
-        self.listened += 1;
-        self.channels.insert(address, Listening { name, order: self.listened, subscription });
+        self.channels.push(Listening { address, name, subscription });
+    }
+
+    fn listening(&self, address: Address) -> Option<&Listening> {
+        self.channels.iter().find(|listening| listening.address == address)
     }
 
     /// Whether it may still hear of this user's status: a guest only for as long as they share a room.
@@ -344,10 +356,8 @@ impl Peer {
 
     /// Stops listening, latest first, so that others see the client leave its rooms before it is gone; what is left is
     /// its place among the connections.
-    fn leave(self) -> Slot {
-        let mut channels: Vec<_> = self.channels.into_values().collect();
-        channels.sort_by_key(|listening| listening.order);
-        while let Some(Listening { subscription, .. }) = channels.pop() {
+    fn leave(mut self) -> Slot {
+        while let Some(Listening { subscription, .. }) = self.channels.pop() {
             drop(subscription);
         }
         drop(self.connection);

@@ -191,6 +191,7 @@ story('the page says when the server is not there, and goes on when it is back',
   await ann.page.unroute('**/api/rooms?*');
   await ann.button('Try again').click();
   await ann.composer.waitFor();
+  await ann.button('1 here now').waitFor();
 
   // The session ends while nobody can be asked who is here.
   await ann.page.route('**/api/session', (route) => route.abort());

@@ -17,6 +17,9 @@ export class Rooms {
   marks = $state.raw<Marks>(readJson(local, MARKS, isMarks, {}));
   /** Called when the list says that the session is over. */
   onsignedout: () => void = () => undefined;
+  /** How often the list was asked for, and which of these answers it is from. */
+  #asked = 0;
+  #answered = 0;
   /** What the connection told while the list was under way, which may be older than that. */
   #news: (() => void)[] | null = null;
 
@@ -32,8 +35,9 @@ export class Rooms {
     return local.get(LAST);
   }
 
-  /** Loads what the signed-in member, or anybody, may see; `isStill` tells whether it is still wanted when it comes. */
-  async load(signedIn: boolean, isStill: () => boolean = () => true): Promise<void> {
+  /** Loads what the signed-in member, or anybody, may see; an answer that a later one overtook is let go. */
+  async load(signedIn: boolean): Promise<void> {
+    const turn = ++this.#asked;
     const [mine, open] = await Promise.all([
       signedIn ? api.rooms() : [],
       api.publicRooms().catch((error: unknown) => {
@@ -41,7 +45,8 @@ export class Rooms {
         throw error;
       }),
     ]);
-    if (!isStill()) return;
+    if (turn < this.#answered) return;
+    this.#answered = turn;
     const first = local.get(MARKS) === null;
     this.list = mine;
     this.open = open.filter((room) => !mine.some((one) => one.id === room.id));
@@ -86,7 +91,7 @@ export class Rooms {
     const news: (() => void)[] = [];
     this.#news = news;
     try {
-      await this.load(true, () => this.#news === news);
+      await this.load(true);
       if (this.#news === news) for (const one of news) one();
     } catch (error) {
       if (this.#news === news && error instanceof ApiError && error.status === 401) this.onsignedout();
@@ -97,6 +102,7 @@ export class Rooms {
 
   clear(): void {
     this.#news = null;
+    this.#answered = ++this.#asked;
     this.list = [];
     this.open = [];
     this.loaded = false;

@@ -6,6 +6,7 @@ import type { ChosenStatus } from './types';
 
 export class OwnStatus {
   shown = $state<ChosenStatus>('online');
+  #user: string | null = null;
   /** What the server said last, and how often it did. */
   #confirmed: ChosenStatus = 'online';
   #heard = 0;
@@ -15,6 +16,8 @@ export class OwnStatus {
 
   /** Asks the server; of somebody who is nowhere yet it says nothing. */
   async load(user: string): Promise<void> {
+    if (user !== this.#user) this.hear('online');
+    this.#user = user;
     const heard = this.#heard;
     try {
       const status = await api.status(user);

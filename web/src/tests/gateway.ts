@@ -71,7 +71,7 @@ export class FakeServer {
     if (this.sockets.length > 0) this.socket.says(pushes.map((push) => ({ push })));
   }
 
-  /** Has clients find it in their way: to be put for `fetch` and `WebSocket`. */
+  /** What stands in for `fetch`. */
   fetch = async (request: Request): Promise<Response> => {
     this.requests.push(`${request.method} ${request.url}`);
     if (this.away) throw new TypeError('failed to fetch');
@@ -97,7 +97,7 @@ export class FakeServer {
     return json(room({ head_seq: this.head, epoch: this.epoch }), this.status.room);
   };
 
-  /** The class of its sockets. */
+  /** What stands in for `WebSocket`. */
   get WebSocket() {
     const connect = (url: string) => this.#connect(url);
     return class {

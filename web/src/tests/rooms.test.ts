@@ -10,6 +10,7 @@ let status = 200;
 let rooms: Rooms;
 /** Answers wait for it. */
 let gate: Promise<void>;
+let asked: number;
 
 const names = () => rooms.list.map((one) => one.name);
 
@@ -18,9 +19,11 @@ beforeEach(() => {
   stored = [room({ name: 'one' })];
   status = 200;
   gate = Promise.resolve();
+  asked = 0;
   rooms = new Rooms();
   vi.stubGlobal('fetch', async (request: Request) => {
     const body = request.url.includes('/api/public/') ? [] : [...stored];
+    asked += 1;
     await gate;
     return Response.json(status === 200 ? body : { error: 'no', code: 'missing_key' }, { status });
   });
@@ -57,6 +60,19 @@ describe('the list of rooms', () => {
     status = 401;
     await rooms.refresh();
     expect(over).toHaveBeenCalledOnce();
+  });
+
+  it('is not what an answer says that was asked for earlier', async () => {
+    let open: () => void = () => undefined;
+    gate = new Promise((resolve) => (open = resolve));
+    const slow = rooms.load(true);
+    await vi.waitFor(() => expect(asked).toBe(2));
+    gate = Promise.resolve();
+    stored.push(room({ id: 'room-2', name: 'two' }));
+    await rooms.load(true);
+    open();
+    await slow;
+    expect(names()).toEqual(['one', 'two']);
   });
 
   it('takes no answer for a reader who is gone', async () => {

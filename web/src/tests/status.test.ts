@@ -74,6 +74,14 @@ describe('the own status', () => {
     expect(own.shown).toBe('away');
   });
 
+  it('is not that of whoever was at the page before', async () => {
+    seen = 'invisible';
+    await own.load('me');
+    seen = 'offline';
+    await own.load('somebody else');
+    expect(own.shown).toBe('online');
+  });
+
   it('is not what an answer says that is older than a choice', async () => {
     const loaded = own.load('me');
     const chosen = own.choose('busy');

@@ -149,7 +149,7 @@ fn any_cursor_and_any_words_are_answered() {
 
 #[test]
 fn any_body_at_any_address_is_answered() {
-    const ADDRESSES: [(&str, &str); 8] = [
+    const ADDRESSES: [(&str, &str); 10] = [
         ("POST", "/api/rooms"),
         ("POST", "/api/rooms/{room}/messages"),
         ("PATCH", "/api/rooms/{room}"),
@@ -158,6 +158,8 @@ fn any_body_at_any_address_is_answered() {
         ("DELETE", "/api/session"),
         ("PUT", "/api/rooms"),
         ("POST", "/api/{anything}"),
+        ("POST", "/realtime/connection-token"),
+        ("POST", "/emulation"),
     ];
     let caller = Caller::new();
     let fields = (0..ADDRESSES.len(), text(), text(), 0..FIELDS.len(), 0..FIELDS.len(), 0..VALUES.len());
@@ -231,6 +233,29 @@ fn any_frame_is_answered_and_none_ends_the_socket() {
                 assert!(matches!(answer["type"].as_str(), Some("message" | "ack" | "error" | "presence")), "{answer}");
             }
         });
+    });
+    the_server_lives(&caller);
+}
+
+#[test]
+fn a_text_that_is_no_token_of_ours_ends_its_connection() {
+    let caller = Caller::new();
+    let token = caller.send(|client| client.post(format!("http://{}/realtime/connection-token", DOOR.address)));
+    let token = token.1.unwrap()["token"].as_str().unwrap().to_owned();
+    let texts = (text(), produce::<u16>(), text(), produce::<bool>());
+    check!().with_iterations(REQUESTS).with_generator(texts).for_each(|(text, at, instead, is_near)| {
+        let mut near = token.clone();
+        let at = usize::from(*at) % token.len();
+        near.replace_range(at..=at, instead);
+        let text = if *is_near { near } else { text.clone() };
+        if text == token {
+            return;
+        }
+        let body = json!({ "id": 1, "connect": { "token": text } }).to_string();
+        let url = format!("http://{}/connection/http_stream", DOOR.address);
+        let (status, reply) = caller.send(|client| client.post(url).body(body));
+        let code = reply.unwrap()["push"]["disconnect"]["code"].as_u64();
+        assert!(status == 200 && matches!(code, Some(3500 | 3501)), "{status} {code:?}");
     });
     the_server_lives(&caller);
 }

@@ -145,24 +145,24 @@ async fn clients_of_the_gateway_that_never_read_are_ended_and_come_back_for_ever
     assert!(most <= (count + 6) * QUEUE_BYTES, "{most} bytes waited");
     assert_eq!(server.app.hub().queued_bytes(), 0, "what is ended frees its queue");
     for (protocol, epoch, mut wire) in stuck.split_off(count - 6) {
-        let mut held = Vec::new();
+        let mut got = Vec::new();
         let end = loop {
             match wire.push().await {
-                Ok(push) => held.extend(push.r#pub.filter(|publication| publication.offset > 0)),
+                Ok(push) => got.extend(push.r#pub.filter(|publication| publication.offset > 0)),
                 Err(end) => break end,
             }
         };
         assert_eq!(end, Ended(Some(3008)));
-        let offset = held.len() as u64;
+        let offset = got.len() as u64;
         assert!(offset < head, "it was too slow for {head} messages");
         let (mut wire, _) = Wire::connect(server.address, protocol, &token).await;
         let begun = wire.subscribe(SubscribeRequest { recover: true, offset, epoch, ..chat(&room, &ticket) }).await;
         assert!(begun.recovered);
-        held.extend(begun.publications);
-        while (held.len() as u64) < head {
-            held.push(wire.publication().await);
+        got.extend(begun.publications);
+        while (got.len() as u64) < head {
+            got.push(wire.publication().await);
         }
-        assert!(held.iter().map(|publication| message(publication).seq).eq(1..=head));
+        assert!(got.iter().map(|publication| message(publication).seq).eq(1..=head));
     }
     let ended = server.metric("meet_connections_closed_total{code=\"3008\"}").await;
     assert!(ended >= count as u64, "{ended} of {count} were counted");

@@ -11,6 +11,7 @@ mod credentials;
 mod expiry;
 mod filters;
 mod gateway;
+mod gateway_invisible;
 mod gateway_model;
 mod gateway_security;
 mod gateway_streams;

@@ -88,7 +88,8 @@ impl Realtime {
         }
     }
 
-    async fn any_push(&mut self) -> Value {
+    /// The next push, whatever it is.
+    pub(crate) async fn any_push(&mut self) -> Value {
         let push = match self.pushes.pop_front() {
             Some(push) => push,
             None => self.next().await.unwrap_or_else(|ended| panic!("{ended:?} instead of a push")),

@@ -317,7 +317,7 @@ fn publish(world: &World, content: &str) -> Command {
 async fn run(server: Arc<Server>, owner: Caller, tally: Arc<Tally>, seed: u64) {
     let room = owner.room(&format!("run {seed}")).await;
     let mut dice = Dice(seed);
-    let may_stall = dice.below(10) == 0;
+    let may_stall = dice.below(20) == 0;
     let (said, acknowledged, has_stalled) = (0, Vec::new(), false);
     let mut world = World { server, owner, room, dice, tally, said, acknowledged, may_stall, has_stalled };
     let mut clients = Vec::new();

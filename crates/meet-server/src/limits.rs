@@ -36,13 +36,15 @@ pub enum Bucket {
     Messages,
     /// Changes of a user's status, a minute.
     Statuses,
+    /// Names that a key says for the first time, a minute.
+    NewUsers,
 }
 
 impl Bucket {
     const fn length(self) -> Duration {
         match self {
             Self::Keys => Duration::from_hours(1),
-            Self::InviteTries | Self::Messages | Self::Statuses => Duration::from_mins(1),
+            Self::InviteTries | Self::Messages | Self::Statuses | Self::NewUsers => Duration::from_mins(1),
         }
     }
 }

@@ -157,12 +157,19 @@ impl App {
     /// The user of a bare key by name and kind, made when it is new.
     ///
     /// # Errors
-    /// [`Error::NameTaken`] when a guest has that name, [`Error::DiskFull`] when it would have to be made.
+    /// [`Error::NameTaken`] when a guest has that name, [`Error::DiskFull`] when it would have to be made,
+    /// [`Error::RateLimited`] when the key says too many new names.
     pub(crate) async fn named_user(&self, member: &Member, name: UserName, kind: Kind) -> Result<User, Error> {
         if let Some(user) = self.known_user(member, &name, kind).await? {
             return Ok(user);
         }
         self.refuse_when_disk_is_full()?;
+        if self.is_limited(member) {
+            // Messages alone never reach this number: at most two of their windows lie in one of these.
+            let limit = self.config().limits.messages_per_minute_per_key.saturating_mul(2);
+            let (subject, now) = (Subject::Tenant(member.tenant), self.clock().monotonic());
+            self.limits().windows.take(Bucket::NewUsers, subject, limit, now)?;
+        }
         let new = NewUser { id: self.new_user_id(), name: name.clone(), kind };
         match self.store().ensure_user(member.tenant, new, self.clock().now()).await? {
             Ensured::User(user) => {

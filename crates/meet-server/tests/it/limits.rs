@@ -344,3 +344,24 @@ async fn ten_thousand_addresses_of_one_network_are_one_caller() {
     assert_eq!(admitted, 3);
     assert_eq!(new_key(&server, "2001:db8:1:3::1").await, 201);
 }
+
+#[tokio::test]
+async fn a_key_makes_so_many_users_in_a_minute_and_known_ones_are_free() {
+    let setup = Setup::new().manual_clock().with(|config| config.limits.messages_per_minute_per_key = 2);
+    let server = setup.start().await;
+    let owner = server.new_tenant().await;
+    let token = |name: String| {
+        let caller = owner.clone().with_header("x-meet-name", &name);
+        async move { caller.post("/realtime/connection-token", "").await }
+    };
+    for n in 0..4 {
+        token(format!("user {n}")).await.expect(200);
+    }
+    let refused = token("user 4".to_owned()).await;
+    assert_eq!((refused.refusal(429).as_str(), refused.header("retry-after")), ("rate_limited", "60"));
+    let by_session = owner.post_json("/api/session", json!({ "key": owner.token(), "name": "user 4" })).await;
+    assert_eq!(by_session.refusal(429), "rate_limited");
+    token("user 0".to_owned()).await.expect(200);
+    server.clock.advance(Duration::from_mins(1));
+    token("user 4".to_owned()).await.expect(200);
+}

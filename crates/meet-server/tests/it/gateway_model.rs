@@ -21,10 +21,10 @@ use meet_centrifuge::{
     },
 };
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::support::{
-    Caller, Dice, Ended, Server, Setup, Wire, chat, connection_token, databases, message, narrow_line, soak,
+    Caller, Dice, Ended, Server, Setup, Wire, chat, connection_token, databases, message, narrow_line, soak, soon,
     subscribe_token,
 };
 
@@ -73,6 +73,18 @@ impl World {
         let contents: Vec<_> = (0..count).map(|_| self.content() + &"x".repeat(padding)).collect();
         join_all(contents.iter().map(|content| self.owner.say(&self.room, "Eve", content))).await;
         self.acknowledged.extend(contents);
+    }
+
+    /// Has others talk while something else happens; to be awaited after that.
+    fn talk(&mut self) -> JoinHandle<()> {
+        let contents: Vec<_> = (0..self.dice.below(12)).map(|_| self.content()).collect();
+        self.acknowledged.extend_from_slice(&contents);
+        let (owner, room) = (self.owner.clone(), self.room.clone());
+        tokio::task::spawn(async move {
+            for content in contents {
+                owner.say(&room, "Eve", &content).await;
+            }
+        })
     }
 
     /// Twice more than fits into a queue, while nobody reads.
@@ -256,7 +268,12 @@ impl Client {
 
     async fn act(&mut self, world: &mut World) -> Option<()> {
         match world.dice.below(16) {
-            0..=2 => self.come_back(world, false).await?,
+            0..=2 => {
+                let talking = world.talk();
+                let is_back = self.come_back(world, false).await;
+                talking.await.unwrap();
+                is_back?;
+            }
             3..=5 if self.wire.is_some() => self.say(world, true).await?,
             6 if self.wire.is_some() => self.say(world, false).await?,
             7 | 8 => self.cut(),
@@ -342,7 +359,7 @@ async fn run(server: Arc<Server>, owner: Caller, tally: Arc<Tally>, seed: u64) {
     }
     let ids: Vec<_> = log.iter().map(|message| message.id).collect();
     for client in &mut clients {
-        client.hold(&world, log.len() as u64).await;
+        soon("the rest of the log", client.hold(&world, log.len() as u64)).await;
         assert_eq!(client.held, ids);
     }
 }

@@ -135,7 +135,7 @@ async fn device(bob: &Caller, room: &str) -> Realtime {
     client
 }
 
-/// Bob is here, is not to be seen for a while, comes and goes meanwhile, and is not seen in the end either.
+/// Bob is here, is not to be seen for a while, is back, and leaves.
 async fn comes_and_goes(database: Database, absence: Absence) -> Vec<String> {
     let server = Setup::on(database).manual_clock().start().await;
     let owner = server.new_tenant().await;
@@ -148,17 +148,14 @@ async fn comes_and_goes(database: Database, absence: Absence) -> Vec<String> {
     observer.look_around(2, 1).await;
 
     let before = server.app.hub().connections();
-    let here = match absence {
-        Absence::Invisible => {
-            choose(&bob, "invisible").await;
-            Some(here)
-        }
+    let mut devices = vec![here];
+    match absence {
+        Absence::Invisible => choose(&bob, "invisible").await,
         Absence::Gone => {
-            drop(here);
+            devices.clear();
             eventually("bob to leave", || server.app.hub().connections() == before - 1).await;
-            None
         }
-    };
+    }
     observer.wait_for(1, 1).await;
     observer.look_around(1, 2).await;
     if absence == Absence::Invisible {
@@ -166,13 +163,20 @@ async fn comes_and_goes(database: Database, absence: Absence) -> Vec<String> {
         let status = json!({ "subscribe": { "channel": format!("status:{user}") } });
         assert_eq!(second.ask(status).await["subscribe"]["data"]["status"], "offline", "to itself as to others");
         drop(second);
-        eventually("the second device to leave", || server.app.hub().connections() == before).await;
         bustle(&bob, &room).await;
+        eventually("the other devices to leave", || server.app.hub().connections() == before).await;
     }
     observer.look_around(1, 3).await;
-    drop(here);
-    eventually("bob to leave", || server.app.hub().connections() == before - 1).await;
-    observer.look_around(1, 4).await;
+
+    match absence {
+        Absence::Invisible => choose(&bob, "online").await,
+        Absence::Gone => devices.push(device(&bob, &room).await),
+    }
+    observer.wait_for(2, 3).await;
+    observer.look_around(2, 4).await;
+    drop(devices);
+    observer.wait_for(1, 4).await;
+    observer.look_around(1, 5).await;
     server.stop().await;
     observer.transcript()
 }

@@ -325,13 +325,18 @@ async fn every_command_is_answered_in_protobuf_as_it_is_in_json() {
         assert_eq!(reply.presence_stats.map(|stats| (stats.num_clients, stats.num_users)), Some((1, 1)));
 
         let since = Some(StreamPosition { offset: 1, epoch: begun.epoch.clone() });
+        let at = |offset| Some(StreamPosition { offset, epoch: String::new() });
         for (since, limit, reverse, expected) in [
             (None, 0, false, vec![]),
             (None, -1, false, vec![&said, &second]),
             (None, 1, false, vec![&said]),
             (None, 1, true, vec![&second]),
             (since.clone(), 10, false, vec![&second]),
-            (Some(StreamPosition { offset: 2, epoch: String::new() }), 10, true, vec![&said]),
+            (at(2), 10, true, vec![&said]),
+            (at(u64::MAX), 10, false, vec![]),
+            (at(1 << 63), i32::MAX, false, vec![]),
+            (at(u64::MAX), 10, true, vec![&second, &said]),
+            (at(1), i32::MIN, true, vec![]),
         ] {
             let history = HistoryRequest { channel: channel.clone(), limit, since, reverse };
             let reply = wire.ask(Command { history: Some(history), ..Command::default() }).await;

@@ -215,14 +215,16 @@ function positionOf({ streamPosition }: SubscribedContext): Position {
   return { offset: streamPosition?.offset ?? 0, epoch: streamPosition?.epoch ?? '' };
 }
 
-/** Where the gateway is: on the server of the page, by the best way that the network lets through. */
+/**
+ * Where the gateway is: on the server of the page, by the best way that the network lets through. Event streams are left
+ * out, because they would carry the token in their address.
+ */
 function endpoints() {
   const { host, protocol } = location;
   const connection = `${protocol}//${host}/connection`;
   return [
     { transport: 'websocket' as const, endpoint: `${connection.replace('http', 'ws')}/websocket` },
     { transport: 'http_stream' as const, endpoint: `${connection}/http_stream` },
-    { transport: 'sse' as const, endpoint: `${connection}/sse` },
   ];
 }
 

@@ -131,11 +131,24 @@ fn replies_share_a_frame() {
 fn clients_come_back_unless_a_code_says_that_it_makes_no_sense() {
     for code in DisconnectCode::ALL {
         assert_eq!(code.reconnects(), code.number() < 3500, "{code:?}");
-        assert!(code.text().len() <= 32, "{code:?}");
+        assert!((1..=32).contains(&code.text().len()), "{code:?}");
     }
     for code in ErrorCode::ALL {
-        assert_eq!(code.is_temporary(), [100, 111].contains(&code.number()), "{code:?}");
+        assert_eq!(code.is_temporary(), [100, 111, 113].contains(&code.number()), "{code:?}");
+        assert!(!code.text().is_empty(), "{code:?}");
     }
+    for code in UnsubscribeCode::ALL {
+        assert!(!code.text().is_empty(), "{code:?}");
+    }
+}
+
+#[test]
+fn the_tables_of_codes_are_those_of_the_protocol() {
+    let numbers: Vec<_> = ErrorCode::ALL.iter().map(|code| code.number()).collect();
+    assert_eq!(numbers, (100..=113).collect::<Vec<_>>());
     let numbers: Vec<_> = UnsubscribeCode::ALL.iter().map(|code| code.number()).collect();
-    assert_eq!(numbers, [2000, 2500, 2501]);
+    assert_eq!(numbers, [2000, 2500, 2501, 2502]);
+    let numbers: Vec<_> = DisconnectCode::ALL.iter().map(|code| code.number()).collect();
+    let temporary = [3000, 3001, 3004, 3005, 3006, 3008, 3009, 3010, 3011, 3012, 3013, 3014];
+    assert_eq!(numbers, temporary.into_iter().chain(3500..=3509).collect::<Vec<_>>());
 }

@@ -174,8 +174,9 @@ mod tests {
 
     fn seen(protocol: Protocol, replies: &[Reply]) -> Vec<Seen> {
         let encoded: Vec<Bytes> = replies.iter().map(|reply| protocol.encode(reply).unwrap()).collect();
+        let between: &[u8] = if protocol == Protocol::Json { b"\n" } else { b"" };
         let mut seen = Vec::new();
-        each(protocol, "chat:1", &protocol.frame(&encoded), |one| seen.push(one)).unwrap();
+        each(protocol, "chat:1", &encoded.join(between), |one| seen.push(one)).unwrap();
         seen
     }
 

@@ -1,6 +1,6 @@
 //! Frames: one or more messages, as JSON lines or as length-prefixed Protobuf.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
@@ -69,21 +69,6 @@ impl Protocol {
             Self::Json => serde_json::from_slice(&body).map_err(|error| Malformed(error.to_string())),
             Self::Protobuf => EmulationRequest::decode(body).map_err(|error| Malformed(error.to_string())),
         }
-    }
-
-    /// One frame of several encoded replies.
-    pub fn frame(self, replies: &[Bytes]) -> Bytes {
-        if let [only] = replies {
-            return only.clone();
-        }
-        let mut frame = BytesMut::with_capacity(replies.iter().map(|reply| reply.len() + 1).sum());
-        for (place, reply) in replies.iter().enumerate() {
-            if place > 0 && self == Self::Json {
-                frame.extend_from_slice(b"\n");
-            }
-            frame.extend_from_slice(reply);
-        }
-        frame.freeze()
     }
 }
 

@@ -93,7 +93,7 @@ pub struct Opening {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// A reply to be written, encoded; several make one [frame](Protocol::frame).
+    /// A reply to be written, encoded; one frame holds one or more of them.
     Send(Bytes),
     /// Something to be decided, and then [answered](Session::answer).
     Ask(Ask),

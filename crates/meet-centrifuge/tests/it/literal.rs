@@ -117,17 +117,6 @@ fn data_that_is_no_json_has_no_json_form() {
 }
 
 #[test]
-fn replies_share_a_frame() {
-    let replies: Vec<_> = (1..3).map(|id| Reply { id, ..Default::default() }).collect();
-    let frame = |protocol: Protocol| {
-        let encoded: Vec<_> = replies.iter().map(|reply| protocol.encode(reply).unwrap()).collect();
-        protocol.frame(&encoded)
-    };
-    assert_eq!(frame(Protocol::Json), "{\"id\":1}\n{\"id\":2}");
-    assert_eq!(frame(Protocol::Protobuf), [0x02, 0x08, 0x01, 0x02, 0x08, 0x02].as_slice());
-}
-
-#[test]
 fn clients_come_back_unless_a_code_says_that_it_makes_no_sense() {
     for code in DisconnectCode::ALL {
         assert_eq!(code.reconnects(), code.number() < 3500, "{code:?}");

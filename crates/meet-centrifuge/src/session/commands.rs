@@ -123,8 +123,7 @@ impl Session {
     /// Takes the first part that a command has, in the order of the protocol.
     fn dispatch(&mut self, command: Command) {
         let id = command.id;
-        let wants_reply = command.send.is_none();
-        if command.connect.is_some() || command.ping.is_some() || (id == 0 && wants_reply) {
+        if command.connect.is_some() || command.ping.is_some() || (id == 0 && wants_reply(&command)) {
             self.disconnect(DisconnectCode::BadRequest);
         } else if let Some(request) = command.subscribe {
             self.wants_subscription(id, request);
@@ -223,6 +222,14 @@ impl Session {
         }
         self.ask(id, What::SubRefresh { channel: channel.clone() }, Ask::SubRefresh { channel, token });
     }
+}
+
+/// Whether the part of a command that is taken has a reply; a `send` behind another part is not taken.
+fn wants_reply(command: &Command) -> bool {
+    let Command { subscribe, unsubscribe, publish, presence, presence_stats, history, rpc, send, .. } = command;
+    let listens = subscribe.is_some() || unsubscribe.is_some();
+    let asks = presence.is_some() || presence_stats.is_some() || history.is_some() || rpc.is_some();
+    listens || publish.is_some() || asks || send.is_none()
 }
 
 fn position(offset: u64, epoch: String) -> Position {

@@ -418,6 +418,28 @@ fn data_that_is_no_json_ends_a_connection_that_speaks_json() {
 }
 
 #[test]
+fn only_the_part_that_is_taken_decides_whether_a_command_needs_an_id() {
+    for part in [
+        r#""subscribe":{"channel":"c"}"#,
+        r#""unsubscribe":{"channel":"c"}"#,
+        r#""publish":{"channel":"c","data":1}"#,
+        r#""presence":{"channel":"c"}"#,
+        r#""presence_stats":{"channel":"c"}"#,
+        r#""history":{"channel":"c"}"#,
+        r#""rpc":{"method":"m"}"#,
+    ] {
+        let mut line = Line::connected(BTreeMap::new());
+        let frame = format!(r#"{{"send":{{}},{part}}}"#);
+        assert_eq!(line.say(&frame), closed(DisconnectCode::BadRequest), "{frame}");
+    }
+    for part in [r#""refresh":{"token":"t"}"#, r#""sub_refresh":{"channel":"c","token":"t"}"#] {
+        let mut line = Line::connected(BTreeMap::new());
+        assert_eq!(line.ask(&format!(r#"{{"send":{{"data":1}},{part}}}"#)), Ask::Send { data: "1".into() });
+        assert!(line.answer(Answer::Done).is_empty());
+    }
+}
+
+#[test]
 fn a_message_to_the_server_gets_no_reply() {
     let mut line = Line::connected(BTreeMap::new());
     assert_eq!(line.ask(r#"{"send":{"data":{"a":1}}}"#), Ask::Send { data: r#"{"a":1}"#.into() });

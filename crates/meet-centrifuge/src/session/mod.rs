@@ -2,8 +2,8 @@
 //!
 //! The owner of a session moves bytes, asks the application what the session [asks](Ask), one thing at a time, and hands
 //! it what is published in the channels that it listens to. While a question is open it hands over nothing: what is
-//! published meanwhile, or ends a subscription, waits in its queue until the answer is in. Who may do what is the application's to say; that what is
-//! said is said in the right order, once and in time is the session's.
+//! published meanwhile, or ends a subscription, waits in its queue until the answer is in. Who may do what is the
+//! application's to say; that what is said is said in the right order, once and in time is the session's.
 
 mod ask;
 mod clockwork;

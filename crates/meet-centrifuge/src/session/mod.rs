@@ -1,8 +1,8 @@
 //! One connection, as a state machine: frames, answers and time go in, frames and questions come out.
 //!
-//! The owner of a session moves bytes, asks the application what the session [asks](Ask), one thing at a time, and hands
-//! it what is published in the channels that it listens to. While a question is open it hands over nothing: what is
-//! published meanwhile, or ends a subscription, waits in its queue until the answer is in. Who may do what is the
+//! The owner of a session moves bytes, asks the application what the session [asks](Ask), one thing at a time, and
+//! hands it what is published in the channels that it listens to. While a question is open it hands over nothing: what
+//! is published meanwhile, or ends a subscription, waits in its queue until the answer is in. Who may do what is the
 //! application's to say; that what is said is said in the right order, once and in time is the session's.
 
 mod ask;
@@ -151,8 +151,8 @@ impl Session {
         }
     }
 
-    /// Takes a frame from the client. Whoever reads a further one before the last [`Ask`] is answered only makes it wait
-    /// here.
+    /// Takes a frame from the client. Whoever reads a further one before the last [`Ask`] is answered only makes it
+    /// wait here.
     pub fn receive(&mut self, frame: Bytes) {
         match self.stage {
             Stage::Refused | Stage::Closed => {}
@@ -207,9 +207,9 @@ impl Session {
         }
     }
 
-    /// Takes a publication: its offset, 0 where the channel has no history, and the reply that pushes it, encoded in this
-    /// session's protocol. One that the client has already is dropped; after a gap the subscription ends, so that the
-    /// client recovers.
+    /// Takes a publication: its offset, 0 where the channel has no history, and the reply that pushes it, encoded in
+    /// this session's protocol. One that the client has already is dropped; after a gap the subscription ends, so that
+    /// the client recovers.
     pub fn publication(&mut self, channel: &str, offset: u64, encoded: Bytes) {
         let Some(subscription) = self.subscriptions.get_mut(channel) else { return };
         if let Some(position) = &mut subscription.position
@@ -278,8 +278,8 @@ impl Session {
         }
     }
 
-    /// Ends a subscription for a reason that lies in it. One that the server made cannot be made again by the client, so
-    /// the connection ends.
+    /// Ends a subscription for a reason that lies in it. One that the server made cannot be made again by the client,
+    /// so the connection ends.
     fn end_subscription(&mut self, channel: &str, code: UnsubscribeCode, disconnect: DisconnectCode) {
         match self.subscriptions.get(channel).map(|subscription| subscription.side) {
             Some(Side::Client) => self.unsubscribe(channel, code),

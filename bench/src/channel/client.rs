@@ -106,7 +106,7 @@ impl Client {
 
     /// Publishes and waits until it is taken.
     pub(crate) async fn publish(&mut self, channel: &str, data: String) -> Outcome<()> {
-        let publish = PublishRequest { channel: channel.to_owned(), data: data.into() };
+        let publish = PublishRequest { channel: channel.to_owned(), data: data.into(), ..Default::default() };
         self.call(Command { publish: Some(publish), ..Command::default() }).await?;
         Ok(())
     }

@@ -335,6 +335,8 @@ messages! {
         channel: String = "1" [string],
         /// The token.
         token: String = "2" [string],
+        /// Another kind of subscription than to a stream; there is none.
+        r#type: i32 = "3" [int32],
     }
 
     /// The new token holds.
@@ -361,6 +363,8 @@ messages! {
         channel: String = "1" [string],
         /// What, in JSON.
         data: Bytes = "2" [bytes = "bytes"] with "raw_json",
+        /// Another kind of channel than a stream; not granted.
+        r#type: i32 = "3" [int32],
     }
 
     /// It was said.

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     code::{DisconnectCode, ErrorCode, REJECT_UNRECOVERED},
     message::{
-        Command, ConnectRequest, HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishResult,
-        RefreshResult, RpcResult, SubRefreshRequest, SubRefreshResult, SubscribeRequest, UnsubscribeResult,
+        Command, ConnectRequest, HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishRequest,
+        PublishResult, RefreshResult, RpcResult, SubRefreshRequest, SubRefreshResult, SubscribeRequest,
+        UnsubscribeResult,
     },
     raw_json::is_json,
 };
@@ -130,11 +131,7 @@ impl Session {
         } else if let Some(request) = command.unsubscribe {
             self.wants_no_subscription(id, &request.channel);
         } else if let Some(request) = command.publish {
-            // What one client says in Protobuf others read in JSON.
-            if request.channel.is_empty() || !is_json(&request.data) {
-                return self.refuse(id, ErrorCode::BadRequest);
-            }
-            self.ask(id, What::Publish, Ask::Publish { channel: request.channel, data: request.data });
+            self.wants_publication(id, request);
         } else if let Some(request) = command.presence {
             self.ask(id, What::Presence, Ask::Presence { channel: request.channel });
         } else if let Some(request) = command.presence_stats {
@@ -204,6 +201,18 @@ impl Session {
         self.reply(id, |reply| reply.unsubscribe = Some(UnsubscribeResult::default()));
     }
 
+    fn wants_publication(&mut self, id: u32, request: PublishRequest) {
+        let PublishRequest { channel, data, r#type } = request;
+        if r#type != 0 {
+            return self.refuse(id, ErrorCode::PermissionDenied);
+        }
+        // What one client says in Protobuf others read in JSON.
+        if channel.is_empty() || !is_json(&data) {
+            return self.refuse(id, ErrorCode::BadRequest);
+        }
+        self.ask(id, What::Publish, Ask::Publish { channel, data });
+    }
+
     fn wants_history(&mut self, id: u32, request: HistoryRequest) {
         let HistoryRequest { channel, limit, since, reverse } = request;
         let (since, epoch) = since.map_or((None, String::new()), |since| (Some(since.offset), since.epoch));
@@ -216,8 +225,8 @@ impl Session {
     }
 
     fn wants_sub_refresh(&mut self, id: u32, request: SubRefreshRequest) {
-        let SubRefreshRequest { channel, token } = request;
-        if self.subscriptions.get(&channel).is_none() {
+        let SubRefreshRequest { channel, token, r#type } = request;
+        if r#type != 0 || self.subscriptions.get(&channel).is_none() {
             return self.refuse(id, ErrorCode::PermissionDenied);
         }
         self.ask(id, What::SubRefresh { channel: channel.clone() }, Ask::SubRefresh { channel, token });

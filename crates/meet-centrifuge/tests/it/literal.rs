@@ -38,7 +38,7 @@ fn a_frame_of_json_is_commands_with_a_line_break_between_them() {
 
 #[test]
 fn a_frame_of_protobuf_is_commands_each_behind_its_length() {
-    let publish = PublishRequest { channel: "c".into(), data: Bytes::from_static(b"{}") };
+    let publish = PublishRequest { channel: "c".into(), data: Bytes::from_static(b"{}"), ..Default::default() };
     let publish = Command { id: 200, publish: Some(publish), ..Default::default() };
     let mut frame = vec![0x07, 0x08, 0x01, 0x22, 0x03, 0x0a, 0x01, b't'];
     frame.extend([0x0c, 0x08, 0xc8, 0x01, 0x3a, 0x07, 0x0a, 0x01, b'c', 0x12, 0x02, b'{', b'}']);

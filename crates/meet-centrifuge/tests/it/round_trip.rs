@@ -72,11 +72,13 @@ fn command() -> impl Strategy<Value = Command> {
         connect().prop_map(move |connect| Command { connect: Some(connect), ..empty() }),
         subscribe().prop_map(move |subscribe| Command { subscribe: Some(subscribe), ..empty() }),
         history().prop_map(move |history| Command { history: Some(history), ..empty() }),
-        (".*", data())
-            .prop_map(move |(channel, data)| Command { publish: Some(PublishRequest { channel, data }), ..empty() }),
+        (".*", data(), any::<i32>()).prop_map(move |(channel, data, kind)| Command {
+            publish: Some(PublishRequest { channel, data, r#type: kind }),
+            ..empty()
+        }),
         (".*", data()).prop_map(move |(method, data)| Command { rpc: Some(RpcRequest { data, method }), ..empty() }),
-        (".*", ".*").prop_map(move |(channel, token)| Command {
-            sub_refresh: Some(SubRefreshRequest { channel, token }),
+        (".*", ".*", any::<i32>()).prop_map(move |(channel, token, kind)| Command {
+            sub_refresh: Some(SubRefreshRequest { channel, token, r#type: kind }),
             ..empty()
         }),
         data().prop_map(move |data| Command { send: Some(SendRequest { data }), ..empty() }),

@@ -267,6 +267,27 @@ fn what_cannot_be_listened_to_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
+fn what_is_meant_for_another_kind_of_channel_is_refused() {
+    let mut line = Line::connected(BTreeMap::new());
+    line.subscribe(r#"{"id":2,"subscribe":{"channel":"c"}}"#, Subscribed::default());
+    for kind in [1, 2, 3, 4, -1] {
+        for part in [
+            format!(r#""subscribe":{{"channel":"d","type":{kind}}}"#),
+            format!(r#""publish":{{"channel":"c","data":1,"type":{kind},"key":"k"}}"#),
+            format!(r#""publish":{{"channel":"c","type":{kind},"key":"k","removed":true}}"#),
+            format!(r#""sub_refresh":{{"channel":"c","token":"t","type":{kind},"track":["k"]}}"#),
+        ] {
+            let told = texts(line.say(&format!(r#"{{"id":3,{part}}}"#)));
+            assert_eq!(told, refused(3, ErrorCode::PermissionDenied), "{part}");
+        }
+    }
+    for part in [r#""publish":{"channel":"c","data":1,"type":0}"#, r#""sub_refresh":{"channel":"c","type":0}"#] {
+        line.ask(&format!(r#"{{"id":3,{part}}}"#));
+        line.answer(ErrorCode::NotAvailable);
+    }
+}
+
+#[test]
 fn whoever_did_not_wish_to_hears_nobody_come_or_go() {
     let mut line = Line::connected(BTreeMap::new());
     line.subscribe(r#"{"id":2,"subscribe":{"channel":"c"}}"#, Subscribed::default());

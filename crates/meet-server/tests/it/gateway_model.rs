@@ -328,7 +328,8 @@ impl Client {
 /// The command that says this, under a key by which a repeat is known.
 fn publish(world: &World, content: &str) -> Command {
     let data = json!({ "content": content, "client_id": content }).to_string().into();
-    Command { publish: Some(PublishRequest { channel: Client::channel(world), data }), ..Command::default() }
+    let publish = PublishRequest { channel: Client::channel(world), data, ..Default::default() };
+    Command { publish: Some(publish), ..Command::default() }
 }
 
 async fn run(server: Arc<Server>, owner: Caller, tally: Arc<Tally>, seed: u64) {

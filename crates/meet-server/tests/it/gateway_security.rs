@@ -48,12 +48,13 @@ fn refresh(token: &str) -> Command {
 }
 
 fn sub_refresh(room: &str, token: &str) -> Command {
-    let request = SubRefreshRequest { channel: format!("chat:{room}"), token: token.to_owned() };
+    let request = SubRefreshRequest { channel: format!("chat:{room}"), token: token.to_owned(), ..Default::default() };
     Command { sub_refresh: Some(request), ..Command::default() }
 }
 
 fn publish(room: &str, data: &Value) -> Command {
-    let publish = PublishRequest { channel: format!("chat:{room}"), data: data.to_string().into() };
+    let publish =
+        PublishRequest { channel: format!("chat:{room}"), data: data.to_string().into(), ..Default::default() };
     Command { publish: Some(publish), ..Command::default() }
 }
 
@@ -61,11 +62,12 @@ fn publish(room: &str, data: &Value) -> Command {
 fn questions(channel: &str) -> [Command; 4] {
     let channel = || channel.to_owned();
     let empty = Command::default;
+    let said = PublishRequest { channel: channel(), data: r#"{"content":"hi"}"#.into(), ..Default::default() };
     [
         Command { presence: Some(PresenceRequest { channel: channel() }), ..empty() },
         Command { presence_stats: Some(PresenceStatsRequest { channel: channel() }), ..empty() },
         Command { history: Some(HistoryRequest { channel: channel(), limit: 10, ..Default::default() }), ..empty() },
-        Command { publish: Some(PublishRequest { channel: channel(), data: r#"{"content":"hi"}"#.into() }), ..empty() },
+        Command { publish: Some(said), ..empty() },
     ]
 }
 

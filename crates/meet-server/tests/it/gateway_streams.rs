@@ -68,7 +68,8 @@ async fn what_is_asked_by_a_request_is_answered_on_the_stream() {
         let subscribe = Some(chat(&room, &subscribe_token(&ann, &room).await));
         let reply = stream.ask(Command { subscribe, ..Command::default() }).await;
         assert!(reply.subscribe.is_some(), "{reply:?}");
-        let publish = PublishRequest { channel: format!("chat:{room}"), data: r#"{"content":"hi"}"#.into() };
+        let data = r#"{"content":"hi"}"#.into();
+        let publish = PublishRequest { channel: format!("chat:{room}"), data, ..Default::default() };
         stream.say(Command { publish: Some(publish), ..Command::default() }).await;
         let (mut is_acknowledged, mut heard) = (false, None);
         while !is_acknowledged || heard.is_none() {

@@ -125,7 +125,7 @@ async fn a_frame_may_hold_several_commands_and_a_line_break_at_its_end() {
             },
             Command {
                 id: 4,
-                publish: Some(PublishRequest { channel, data: r#"{"content":"hi"}"#.into() }),
+                publish: Some(PublishRequest { channel, data: r#"{"content":"hi"}"#.into(), ..Default::default() }),
                 ..Command::default()
             },
         ];
@@ -202,13 +202,13 @@ async fn a_text_of_legal_length_goes_through_however_it_is_written() {
         wire.subscribe(chat(&room, &subscribe_token(&ann, &room).await)).await;
         for written in [&emoji, &escaped] {
             let data = format!("{{\"content\":\"{written}\"}}");
-            let publish = PublishRequest { channel: format!("chat:{room}"), data: data.into() };
+            let publish = PublishRequest { channel: format!("chat:{room}"), data: data.into(), ..Default::default() };
             let reply = wire.ask(Command { publish: Some(publish), ..Command::default() }).await;
             assert!(reply.publish.is_some(), "{reply:?}");
             assert_eq!(message(&wire.publication().await).content, emoji);
         }
         let data = format!("{{\"content\":\"{escaped}x\"}}");
-        let publish = PublishRequest { channel: format!("chat:{room}"), data: data.into() };
+        let publish = PublishRequest { channel: format!("chat:{room}"), data: data.into(), ..Default::default() };
         let reply = wire.ask(Command { publish: Some(publish), ..Command::default() }).await;
         assert_eq!(refusal(&reply), ErrorCode::BadRequest.number(), "one byte more is refused, and no more than that");
     }

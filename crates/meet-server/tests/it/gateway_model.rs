@@ -295,6 +295,7 @@ impl Client {
                 self.cut();
                 self.come_back(world, true).await?;
                 world.stall().await;
+                self.read(world).await?;
             }
             13 | 14 if self.wire.is_some() => self.read(world).await?,
             _ => world.post(1, 0).await,

@@ -126,7 +126,8 @@ struct Meta {
     generation: u64,
 }
 
-/// When a token that is issued now begins and ends, in seconds since 1970.
+/// When a token that is issued now begins and ends, in seconds since 1970. The time is the one that verifies it, so that
+/// a jump of the wall clock before makes its life no longer and no shorter.
 fn life(now: Timestamp) -> (i64, i64) {
     let iat = now.millis().div_euclid(1000);
     (iat, iat.saturating_add(TOKEN_LIFE.as_secs().cast_signed()))
@@ -193,7 +194,7 @@ impl App {
     /// [`Error::Forbidden`] when a session says another than its own.
     pub async fn connection_token(&self, caller: Option<&Member>, named: Named) -> Result<RealtimeToken, Error> {
         self.confirm(caller).await?;
-        let (iat, exp) = life(self.clock().now());
+        let (iat, exp) = life(self.steady_now());
         let payload = match caller {
             None => ConnectionPayload {
                 sub: String::new(),
@@ -234,7 +235,7 @@ impl App {
             None => String::new(),
             Some(member) => self.user_of(member, named).await?.id.to_string(),
         };
-        let (iat, exp) = life(self.clock().now());
+        let (iat, exp) = life(self.steady_now());
         let payload = SubscriptionPayload { sub, channel: format!("chat:{}", room.room.id), iat, exp, nbf: None };
         issue(self.signing_keys().subscription.sign(&payload), exp)
     }

@@ -384,6 +384,29 @@ async fn a_token_holds_for_ten_minutes_to_the_second_and_not_before_its_time() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_wrong_makes_no_token_longer_or_shorter() {
+    for jump in [3 * HOUR, -3 * HOUR] {
+        let server = known().start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let ann = owner.session("ann").await;
+        server.clock.jump(jump);
+        let (connection, subscription) = (connection_token(&ann).await, subscription_token(&ann, &room).await);
+        let app = &server.app;
+        let outcome = || {
+            (app.verify_connection_token(&connection).map(drop), app.verify_subscription_token(&subscription).map(drop))
+        };
+        server.clock.advance(Duration::from_millis(599_999));
+        assert_eq!(outcome(), (Ok(()), Ok(())), "{jump}");
+        // A clock that went ahead may as well be set right meanwhile.
+        server.clock.jump(-jump.max(0));
+        assert_eq!(outcome(), (Ok(()), Ok(())), "{jump}");
+        server.clock.advance(Duration::from_millis(1));
+        assert_eq!(outcome(), (Err(TokenError::Expired), Err(TokenError::Expired)), "{jump}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_stands_for_the_member_that_asked_for_it() {
     for database in databases().await {
         let server = Setup::on(database).start().await;

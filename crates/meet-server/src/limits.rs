@@ -34,7 +34,7 @@ pub enum Bucket {
     InviteTries,
     /// Messages, a minute.
     Messages,
-    /// Changes of a user's status, a minute.
+    /// Changes of status, a minute.
     Statuses,
     /// Names that a key says for the first time, a minute.
     NewUsers,

@@ -10,7 +10,8 @@ use crate::{
     limits::{Bucket, Subject},
 };
 
-/// How often in a minute a user may change its status: each change is written, and told in all of its rooms.
+/// How often in a minute a user may change its status, or a key those of all its names: each change is written, and
+/// told in all of the user's rooms.
 const MAX_CHANGES: u64 = 60;
 
 impl App {
@@ -21,8 +22,10 @@ impl App {
     /// changes.
     pub async fn set_status(&self, member: &Member, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
         self.confirm(Some(member)).await?;
-        self.limits().windows.take(Bucket::Statuses, Subject::User(user), MAX_CHANGES, self.clock().monotonic())?;
         let tenant = member.tenant;
+        // Names cost nothing, so the writes of a bare key are counted together.
+        let subject = member.session.map_or(Subject::Tenant(tenant), |_| Subject::User(user));
+        self.limits().windows.take(Bucket::Statuses, subject, MAX_CHANGES, self.clock().monotonic())?;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
         if !self.store().set_status(tenant, user, chosen).await? {

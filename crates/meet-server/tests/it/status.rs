@@ -436,3 +436,20 @@ async fn a_status_that_flickers_is_held_to_a_number_in_a_minute() {
     server.clock.advance(Duration::from_mins(1));
     choose(&ann, "busy").await;
 }
+
+#[tokio::test]
+async fn a_key_has_no_more_changes_for_having_more_names() {
+    let server = Setup::new().manual_clock().start().await;
+    let (owner, other) = (server.operator(), server.new_tenant().await);
+    let named = |caller: &Caller, n: usize| caller.clone().with_header("x-meet-name", &format!("agent {}", n % 20));
+    for n in 0..60 {
+        choose(&named(&owner, n), ["away", "online"][n / 20 % 2]).await;
+    }
+    let refused = named(&owner, 7).call("PUT", "/presence/status", &json!({ "status": "busy" })).await;
+    assert_eq!((refused.refusal(429).as_str(), refused.header("retry-after")), ("rate_limited", "60"));
+    // Sessions have counts of their own, and so have other keys.
+    choose(&owner.session("Ann").await, "busy").await;
+    choose(&named(&other, 7), "busy").await;
+    server.clock.advance(Duration::from_mins(1));
+    choose(&named(&owner, 7), "busy").await;
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use meet_centrifuge::session::Emulation;
 use tokio::sync::mpsc;
 
-use crate::{clock::Clock, error::Error};
+use crate::{clock::Clock, error::Error, limits::Share};
 
 /// How many frames may wait for one connection.
 const WAITING_FRAMES: usize = 4;
@@ -27,13 +27,16 @@ pub(crate) struct Emulated {
 }
 
 /// The way up of each stream.
-type Streams = HashMap<String, mpsc::Sender<Bytes>>;
+type Streams = HashMap<String, mpsc::Sender<Waiting>>;
+
+/// A frame, and what its body holds of the budget.
+type Waiting = (Bytes, Share);
 
 /// A stream's place in the table, given back when dropped, and the frames that come by it.
 pub(crate) struct Place {
     table: Emulated,
     session: String,
-    frames: mpsc::Receiver<Bytes>,
+    frames: mpsc::Receiver<Waiting>,
 }
 
 impl Emulated {
@@ -56,14 +59,14 @@ impl Emulated {
         Place { table: self.clone(), session, frames }
     }
 
-    /// Hands a frame to the connection that has this secret.
+    /// Hands a frame to the connection that has this secret. It keeps its share of the budget until it is taken.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none on this node, [`Error::Unavailable`] when it does not take it in time.
-    pub(crate) async fn deliver(&self, node: &str, session: &str, frame: Bytes) -> Result<(), Error> {
+    pub(crate) async fn deliver(&self, node: &str, session: &str, frame: Bytes, share: Share) -> Result<(), Error> {
         let sender = (*node == *self.node).then(|| self.streams().get(session).cloned()).flatten();
         let sender = sender.ok_or(Error::NotFound("connection"))?;
-        match sender.send_timeout(frame, PATIENCE).await {
+        match sender.send_timeout((frame, share), PATIENCE).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Error::NotFound("connection")),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
@@ -81,12 +84,43 @@ impl Place {
 
     /// The next frame; may be cancelled.
     pub(crate) async fn recv(&mut self) -> Option<Bytes> {
-        self.frames.recv().await
+        self.frames.recv().await.map(|(frame, _given_back)| frame)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.streams().remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use crate::limits::{BODIES_BYTES_PER_NETWORK, Bodies};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_holds_its_share_of_the_budget_until_its_connection_takes_it_or_ends() {
+        let (clock, bodies) = (Clock::system(), Bodies::default());
+        let share = |bytes: usize| {
+            let mut share = bodies.share(IpAddr::from([10, 0, 0, 1]));
+            share.grow(bytes).map(|()| share)
+        };
+        let whole = || share(BODIES_BYTES_PER_NETWORK).unwrap();
+        let emulated = Emulated::new(&clock);
+        let mut place = emulated.open(&clock);
+        let Emulation { session, node } = place.emulation();
+        emulated.deliver(&node, &session, "first".into(), whole()).await.unwrap();
+        assert!(share(1).is_err());
+        assert_eq!(place.recv().await.unwrap(), "first");
+        emulated.deliver(&node, &session, "second".into(), whole()).await.unwrap();
+        assert!(share(1).is_err());
+        drop(place);
+        let late = emulated.deliver(&node, &session, "third".into(), whole()).await;
+        assert!(matches!(late, Err(Error::NotFound(_))), "{late:?}");
+        drop(whole());
     }
 }

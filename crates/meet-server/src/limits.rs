@@ -1,5 +1,5 @@
 //! How much of something a caller may do: fixed windows for what happens, slots for what stays open, a budget of bytes
-//! for what is still being sent.
+//! for what is still being sent, or waits to be taken.
 //!
 //! All tables are bounded, and take the time as an argument. What must survive a restart (rooms per
 //! day, bytes per tenant) is counted in the store instead.
@@ -243,7 +243,8 @@ impl Drop for Slot {
     }
 }
 
-/// The bytes of the request bodies that are still coming in, counted per network and for the whole server.
+/// The bytes of the request bodies that are still coming in or wait for a stream's connection, counted per network and
+/// for the whole server.
 #[derive(Clone, Default)]
 pub struct Bodies(Arc<Mutex<Held>>);
 

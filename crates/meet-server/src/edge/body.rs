@@ -29,16 +29,20 @@ const FREE: usize = 4 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// The bytes of a body, whatever they are.
-#[derive(Debug, Clone)]
-pub(crate) struct RawBody(pub(crate) Bytes);
+/// A body, whatever it is.
+pub(crate) struct RawBody {
+    /// What came.
+    pub(crate) bytes: Bytes,
+    /// What it holds of the budget, for as long as it is kept.
+    pub(crate) share: Share,
+}
 
 impl FromRequest<App> for RawBody {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        let Whole { body, share: _held } = whole(request, app).await?;
-        Ok(Self(body.into()))
+        let Whole { body, share } = whole(request, app).await?;
+        Ok(Self { bytes: body.into(), share })
     }
 }
 

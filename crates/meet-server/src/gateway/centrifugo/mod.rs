@@ -122,7 +122,7 @@ async fn http_stream(
     State(app): State<App>,
     connecting: Connecting,
     headers: HeaderMap,
-    RawBody(frame): RawBody,
+    RawBody { bytes: frame, .. }: RawBody,
 ) -> Result<Response, Refusal> {
     let protocol = if is_octets(&headers) { Protocol::Protobuf } else { Protocol::Json };
     stream(&app, &connecting, frame, Form::Lines(protocol))
@@ -155,7 +155,7 @@ async fn sse(State(app): State<App>, connecting: Connecting) -> Result<Response,
 async fn sse_by_post(
     State(app): State<App>,
     connecting: Connecting,
-    RawBody(frame): RawBody,
+    RawBody { bytes: frame, .. }: RawBody,
 ) -> Result<Response, Refusal> {
     stream(&app, &connecting, frame, Form::Events)
 }
@@ -188,13 +188,13 @@ async fn emulation(
     State(app): State<App>,
     _connecting: Connecting,
     headers: HeaderMap,
-    RawBody(body): RawBody,
+    RawBody { bytes, share }: RawBody,
 ) -> Result<Response, Refusal> {
     let protocol = if is_octets(&headers) { Protocol::Protobuf } else { Protocol::Json };
     let request: EmulationRequest = protocol
-        .emulated(body)
+        .emulated(bytes)
         .map_err(|error| Error::Invalid(format!("the body is no command of an emulated connection: {error}")))?;
-    app.emulated().deliver(&request.node, &request.session, request.data).await?;
+    app.emulated().deliver(&request.node, &request.session, request.data, share).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -80,8 +83,8 @@ pub struct Member {
     pub expires_at: Option<Timestamp>,
     /// By what it can be asked for again.
     proof: Proof,
-    /// How many credentials had ended when this one was found to be valid.
-    revision: u64,
+    /// How many credentials had ended when this one was last found to be valid; clones share it.
+    revision: Arc<AtomicU64>,
 }
 
 impl Member {
@@ -105,7 +108,7 @@ impl Member {
             session: None,
             expires_at: None,
             proof,
-            revision: 0,
+            revision: Arc::default(),
         }
     }
 
@@ -126,7 +129,7 @@ impl Member {
             session: Some(session.id),
             expires_at: Some(session.expires_at),
             proof,
-            revision: 0,
+            revision: Arc::default(),
         }
     }
 
@@ -199,7 +202,9 @@ impl Remembered {
     fn member(&self, proof: &Proof, now: Duration) -> Result<Member, u64> {
         let tables = self.tables();
         match tables.members.get(proof) {
-            Some((member, until)) if *until > now => Ok(Member { revision: tables.revision, ..member.clone() }),
+            Some((member, until)) if *until > now => {
+                Ok(Member { revision: Arc::new(tables.revision.into()), ..member.clone() })
+            }
             _ => Err(tables.revision),
         }
     }
@@ -297,7 +302,7 @@ impl App {
             Ok(member) => Ok(member),
             Err(revision) => {
                 let found = self.look_up(&proof).await?.ok_or(Error::InvalidKey)?;
-                let member = Member { revision, ..found };
+                let member = Member { revision: Arc::new(revision.into()), ..found };
                 self.remembered().keep(&member, now, revision);
                 Ok(member)
             }
@@ -355,11 +360,15 @@ impl App {
     /// [`Error::InvalidKey`] when it has ended.
     pub(crate) async fn confirm(&self, member: Option<&Member>) -> Result<(), Error> {
         let Some(member) = member else { return Ok(()) };
-        if self.remembered().tables().revision == member.revision {
+        let revision = self.remembered().tables().revision;
+        if member.revision.load(Ordering::Relaxed) == revision {
             return Ok(());
         }
         let found = self.look_up(&member.proof).await?;
-        found.map(drop).ok_or(Error::InvalidKey)
+        found.map(drop).ok_or(Error::InvalidKey)?;
+        // Whoever stays connected for long is not looked up each time because some other credential ended once.
+        member.revision.store(revision, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes what ended in the store end here at once: remembered credentials and open connections, of one session

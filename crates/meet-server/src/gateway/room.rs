@@ -241,7 +241,9 @@ impl Session {
                     Ok(())
                 }
             },
-            Body::Ended(reason) => Err(End::Close(*reason)),
+            // Told to those who look at a status, and to nobody in a room.
+            Body::LeftRoom => Ok(()),
+            Body::Ended(reason, _) => Err(End::Close(*reason)),
             Body::Presence(_) | Body::Lobby(_) | Body::Status => {
                 let is_told = !matches!(&publication.body, Body::Presence(event) if !event.is_of_user);
                 if self.has_events && is_told {

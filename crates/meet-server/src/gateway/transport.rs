@@ -122,7 +122,13 @@ impl Transport {
             Some(Ok(Message::Binary(_))) => Ok(Incoming::NotText),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Quiet),
             Some(Ok(Message::Close(_))) | None => Err(Gone),
-            Some(Err(error)) => if is_too_long(&error) { Ok(Incoming::TooLarge) } else { Err(Gone) },
+            Some(Err(error)) => {
+                if is_too_long(&error) {
+                    Ok(Incoming::TooLarge)
+                } else {
+                    Err(Gone)
+                }
+            }
         }
     }
 

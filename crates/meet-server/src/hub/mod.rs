@@ -248,6 +248,11 @@ impl Hub {
         self.topic(address).map_or_else(Vec::new, |topic| lock(&topic).roster.connections())
     }
 
+    /// How many connections, and of how many users, are visible in a channel.
+    pub fn present_numbers(&self, address: Address) -> (usize, usize) {
+        self.topic(address).map_or((0, 0), |topic| lock(&topic).roster.numbers())
+    }
+
     /// How many users are visible in a channel.
     pub fn online(&self, address: Address) -> u64 {
         self.topic(address).map_or(0, |topic| lock(&topic).roster.online())
@@ -282,11 +287,13 @@ impl Hub {
         let mut shard = lock(self.shard(address));
         let Some(topic) = shard.get(&address).map(Arc::clone) else { return };
         let mut topic = lock(&topic);
-        let has_changed = topic.remove(address, connection, is_seen);
-        if topic.subscribers.is_empty() {
+        if topic.subscribers.keys().all(|subscriber| *subscriber == connection) {
             shard.remove(&address);
         }
-        drop((topic, shard));
+        // The others of the shard do not wait until all are told.
+        drop(shard);
+        let has_changed = topic.remove(address, connection, is_seen);
+        drop(topic);
         if has_changed {
             self.mark_changed(address);
         }
@@ -328,16 +335,17 @@ impl Connection {
         let person = standing.person(address.tenant);
         let is_named = matches!(standing, Standing::Present(_));
         let outbox = Arc::clone(&self.outbox);
-        let subscriber = Subscriber { outbox, client: self.client, foreign, standing, scope: self.scope };
-        let subscriber = (self.id, subscriber);
+        let number = self.hub.0.next.fetch_add(1, Ordering::Relaxed);
+        let mut subscriber = Subscriber { outbox, client: self.client, foreign, standing, scope: self.scope, number };
         match person {
-            None => self.hub.add(address, subscriber, Some(Status::Online), now),
+            None => self.hub.add(address, (self.id, subscriber), Some(Status::Online), now),
             Some(person) => self.hub.happens_to(person, |part| {
-                let status = part.come(person, chosen, self.id, (address, is_named));
-                self.hub.add(address, subscriber, status, now);
+                let (client, status) = part.come(person, chosen, (self.id, self.client), (address, is_named));
+                subscriber.client = client;
+                self.hub.add(address, (self.id, subscriber), status, now);
             }),
         }
-        Subscription { hub: self.hub.clone(), address, connection: self.id, person }
+        Subscription { hub: self.hub.clone(), address, connection: self.id, number, person }
     }
 }
 
@@ -352,7 +360,15 @@ pub struct Subscription {
     hub: Hub,
     address: Address,
     connection: u64,
+    number: u64,
     person: Option<Person>,
+}
+
+impl Subscription {
+    /// By what it is told from an earlier one of the same connection in the same channel.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Subscription {
@@ -363,6 +379,10 @@ impl Drop for Subscription {
             Some(person) => self.hub.happens_to(person, |part| {
                 let is_seen = part.go(person, connection, address);
                 self.hub.remove(address, connection, is_seen);
+                if is_seen && matches!(address.channel, Channel::Chat(_)) {
+                    let status = Address::status(person.tenant, person.user);
+                    self.hub.publish(status, &[Publication::left_room(status).into()]);
+                }
             }),
         }
     }

@@ -52,6 +52,8 @@ struct State {
     queue: VecDeque<Arc<Publication>>,
     bytes: usize,
     keep: Keep,
+    /// Whether something that the store has was let go since it was last said what to keep.
+    has_lost: bool,
     closed: Option<CloseReason>,
 }
 
@@ -79,7 +81,9 @@ impl State {
 
     /// Lets go of what the store has as well.
     fn forget_stored(&mut self) {
+        let waited = self.queue.len();
         self.queue.retain(|publication| publication.offset().is_none());
+        self.has_lost |= self.queue.len() < waited;
         self.bytes = self.queue.iter().map(cost).sum();
     }
 
@@ -133,12 +137,16 @@ impl Outbox {
         self.end.notify_one();
     }
 
-    /// Says what to keep from here on. What the store has of what waits is let go, so that whoever goes back to
-    /// [`Keep::All`] has the whole queue, and must look into the store once more.
-    pub fn keep(&self, keep: Keep) {
+    /// Says what to keep from here on; whether the queue has let go of something that the store has since it was last
+    /// said, so that the reader must look there.
+    pub fn keep(&self, keep: Keep) -> bool {
         let mut state = lock(&self.state);
         state.keep = keep;
-        state.forget_stored();
+        let has_lost = std::mem::take(&mut state.has_lost);
+        if keep == Keep::Nothing {
+            state.forget_stored();
+        }
+        has_lost
     }
 
     /// Takes everything that waits.

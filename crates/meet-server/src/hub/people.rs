@@ -36,12 +36,19 @@ pub(super) struct Part {
 
 struct Whereabouts {
     chosen: ChosenStatus,
-    /// Where each connection is, in the order in which it came there.
-    places: BTreeMap<u64, Vec<Place>>,
+    connections: BTreeMap<u64, At>,
     /// In how many places it is by name.
     named: usize,
     /// What those who look at its status were told last.
     told: Option<Status>,
+}
+
+/// One connection of a user.
+struct At {
+    /// The id by which others know it: another one each time that it comes to be seen.
+    client: Uuid,
+    /// Where it is, in the order in which it came there.
+    places: Vec<Place>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,49 +70,53 @@ impl Whereabouts {
     }
 
     /// Every place with the connection that is there, one connection after the other, first come first.
-    fn places(&self) -> impl Iterator<Item = (u64, Address)> {
-        self.places.iter().flat_map(|(connection, places)| places.iter().map(|place| (*connection, place.address)))
+    fn places(&self) -> impl Iterator<Item = ((u64, Uuid), Address)> {
+        self.connections
+            .iter()
+            .flat_map(|(connection, at)| at.places.iter().map(|place| ((*connection, at.client), place.address)))
     }
 
     /// The same, but where a connection came last it leaves first, as when it ends.
     fn leaving(&self) -> impl Iterator<Item = (u64, Address)> {
-        self.places
+        self.connections
             .iter()
-            .flat_map(|(connection, places)| places.iter().rev().map(|place| (*connection, place.address)))
+            .flat_map(|(connection, at)| at.places.iter().rev().map(|place| (*connection, place.address)))
     }
 }
 
 impl Part {
-    /// Notes that a connection came to a channel; what the user shows there. `chosen` counts when the user was unknown.
+    /// Notes that a connection came to a channel; the id by which others know it, and what the
+    /// user shows there. `chosen` counts when the user was unknown.
     pub(super) fn come(
         &mut self,
         person: Person,
         chosen: ChosenStatus,
-        connection: u64,
+        (connection, client): (u64, Uuid),
         (address, is_named): (Address, bool),
-    ) -> Option<Status> {
+    ) -> (Uuid, Option<Status>) {
         if !self.people.contains_key(&person) && self.people.len() - self.here >= MAX_ABSENT {
-            self.people.retain(|_, whereabouts| !whereabouts.places.is_empty());
+            self.people.retain(|_, whereabouts| !whereabouts.connections.is_empty());
         }
-        let new = || Whereabouts { chosen, places: BTreeMap::new(), named: 0, told: None };
+        let new = || Whereabouts { chosen, connections: BTreeMap::new(), named: 0, told: None };
         let whereabouts = self.people.entry(person).or_insert_with(new);
-        self.here += usize::from(whereabouts.places.is_empty());
+        self.here += usize::from(whereabouts.connections.is_empty());
         whereabouts.named += usize::from(is_named);
-        whereabouts.places.entry(connection).or_default().push(Place { address, is_named });
-        whereabouts.chosen.shown()
+        let at = whereabouts.connections.entry(connection).or_insert_with(|| At { client, places: Vec::new() });
+        at.places.push(Place { address, is_named });
+        (at.client, whereabouts.chosen.shown())
     }
 
     /// Notes that a connection left a channel; whether it was seen there.
     pub(super) fn go(&mut self, person: Person, connection: u64, address: Address) -> bool {
         let Some(whereabouts) = self.people.get_mut(&person) else { return true };
-        if let Some(places) = whereabouts.places.get_mut(&connection)
-            && let Some(at) = places.iter().position(|place| place.address == address)
+        if let Some(at) = whereabouts.connections.get_mut(&connection)
+            && let Some(left) = at.places.iter().position(|place| place.address == address)
         {
-            whereabouts.named -= usize::from(places.remove(at).is_named);
-            if places.is_empty() {
-                whereabouts.places.remove(&connection);
+            whereabouts.named -= usize::from(at.places.remove(left).is_named);
+            if at.places.is_empty() {
+                whereabouts.connections.remove(&connection);
             }
-            self.here -= usize::from(whereabouts.places.is_empty());
+            self.here -= usize::from(whereabouts.connections.is_empty());
         }
         whereabouts.chosen.shown().is_some()
     }
@@ -152,11 +163,9 @@ impl Hub {
                     }
                 }
                 (None, Some(status)) => {
-                    let mut shown: Option<(u64, Uuid)> = None;
+                    whereabouts.connections.values_mut().for_each(|at| at.client = fresh());
                     for (connection, address) in whereabouts.places().collect::<Vec<_>>() {
-                        let same = shown.filter(|(last, _)| *last == connection);
-                        let client = *shown.insert(same.unwrap_or_else(|| (connection, fresh())));
-                        self.in_topic(address, |topic| topic.show(address, client, status, now));
+                        self.in_topic(address, |topic| topic.show(address, connection, status, now));
                         // Whoever comes anew is told of at once by its first place, before it is in the next.
                         self.tell_status(person, whereabouts);
                     }
@@ -206,7 +215,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, sync::Arc};
 
     use meet_api::{Kind, PresenceChange, RoomId, User};
 
@@ -344,7 +353,8 @@ mod tests {
         /// Follows what was told since the last time.
         fn follow(&mut self) {
             let Drained::Publications(publications) = self.connection.outbox().drain() else { panic!("closed") };
-            self.events = publications.len();
+            let is_told = |publication: &&Arc<Publication>| !matches!(publication.body, Body::LeftRoom);
+            self.events = publications.iter().filter(is_told).count();
             for publication in publications {
                 match &publication.body {
                     Body::Presence(event) => {
@@ -366,6 +376,8 @@ mod tests {
                         assert_eq!(publication.address, Address::status(tenant(), told.user));
                         assert_ne!(self.seen.statuses.insert(n, told.status), Some(told.status), "told twice");
                     }
+                    // A hint for the gateway, of which no client is told.
+                    Body::LeftRoom => {}
                     _ => panic!("nothing else was published"),
                 }
             }
@@ -465,8 +477,11 @@ mod tests {
                 subscriptions = come().into();
             }
             let Drained::Publications(told) = observer.connection.outbox().drain() else { panic!("closed") };
-            let told: Vec<_> =
-                told.into_iter().map(|publication| (publication.address, publication.frame.clone())).collect();
+            let told: Vec<_> = told
+                .iter()
+                .filter(|publication| !matches!(publication.body, Body::LeftRoom))
+                .map(|publication| (publication.address, publication.frame.clone()))
+                .collect();
             drop(subscriptions);
             told
         };

@@ -117,6 +117,11 @@ impl Roster {
             .collect()
     }
 
+    /// How many connections, and of how many users, are here.
+    pub(super) fn numbers(&self) -> (usize, usize) {
+        (self.connections, self.present.len())
+    }
+
     /// How many are here.
     pub(super) fn online(&self) -> u64 {
         self.present.len() as u64

@@ -41,8 +41,10 @@ pub enum Body {
     Lobby(LobbyEvent),
     /// As what a user is seen, or for the user itself what it chose.
     Status,
-    /// The channel is over, for one who listens to others too.
-    Ended(CloseReason),
+    /// The channel is over, for one who listens to others too, by this subscription.
+    Ended(CloseReason, u64),
+    /// The user whose status it is left a room, where somebody may have seen it who sees it nowhere else.
+    LeftRoom,
 }
 
 impl Publication {
@@ -92,7 +94,7 @@ impl Publication {
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_) | Body::Lobby(_) | Body::Status | Body::Ended(_) => None,
+            Body::Presence(_) | Body::Lobby(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => None,
         }
     }
 
@@ -123,7 +125,7 @@ impl Publication {
             Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
             Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
             Body::Status => "status",
-            Body::Ended(_) => "ended",
+            Body::Ended(..) | Body::LeftRoom => "ended",
         };
         sse_event(self.offset(), event, &self.frame)
     }

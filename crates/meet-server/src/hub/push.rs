@@ -34,7 +34,7 @@ fn push(publication: &Publication) -> Option<Push> {
         },
         Body::Lobby(event) => Published { data: json(event), ..Published::default() },
         Body::Status => Published { data, ..Published::default() },
-        Body::Ended(_) => return None,
+        Body::Ended(..) | Body::LeftRoom => return None,
     };
     Some(Push { r#pub: Some(published), ..Push::default() })
 }
@@ -67,8 +67,13 @@ pub(super) const fn place(protocol: Protocol) -> usize {
 }
 
 impl Publication {
+    /// That the user whose status it is left a room.
+    pub(super) fn left_room(status: Address) -> Self {
+        Self::new(status, Body::LeftRoom, Bytes::new())
+    }
+
     /// That a channel is over for whoever listens to it among others.
-    pub(super) fn ended(address: Address, reason: super::CloseReason) -> Self {
-        Self::new(address, Body::Ended(reason), Bytes::new())
+    pub(super) fn ended(address: Address, reason: super::CloseReason, subscription: u64) -> Self {
+        Self::new(address, Body::Ended(reason, subscription), Bytes::new())
     }
 }

@@ -24,13 +24,15 @@ pub(super) struct Subscriber {
     pub(super) foreign: bool,
     pub(super) standing: Standing,
     pub(super) scope: Scope,
+    /// Tells it from an earlier one of the same connection in the same channel.
+    pub(super) number: u64,
 }
 
 impl Subscriber {
     pub(super) fn end(&self, address: Address, reason: CloseReason) {
         match self.scope {
             Scope::One => self.outbox.close(reason),
-            Scope::Many => self.outbox.push(&[Arc::new(Publication::ended(address, reason))]),
+            Scope::Many => self.outbox.push(&[Arc::new(Publication::ended(address, reason, self.number))]),
         }
     }
 }

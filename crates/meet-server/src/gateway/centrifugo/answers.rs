@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use meet_api::{RoomId, UserId, frame::ClientMessage, text::ClientId};
+use meet_api::{Message, RoomId, UserId, frame::ClientMessage, text::ClientId};
 use meet_centrifuge::{
     code::{DisconnectCode, ErrorCode},
     message::{ClientInfo, Error as Refused, Publication},
@@ -107,7 +107,7 @@ impl Peer {
             }
             Ask::Publish { channel, data } => self.publish(&channel, &data).await.map(|()| Answer::Done),
             Ask::Presence { channel } => self.presence(&channel).await.map(Answer::Presence),
-            Ask::PresenceStats { channel } => self.presence(&channel).await.map(|presence| stats(&presence)),
+            Ask::PresenceStats { channel } => self.presence_stats(&channel).await,
             Ask::History { channel, limit, since, reverse } => {
                 self.history(&channel, limit, since, reverse).await.map(Answer::History)
             }
@@ -218,8 +218,10 @@ impl Peer {
         let subscription = self.app.listen(self.member.as_ref(), &self.connection, place).await?;
         let access = self.app.room(self.member.as_ref(), room).await?;
         let history = self.app.missed(&access, since).await?;
-        self.is_behind |= history.top < access.room.head_seq;
         self.keep(address, channel, subscription);
+        if history.top < access.room.head_seq {
+            self.note_behind(address);
+        }
         Ok(Subscribed { ttl: Some(self.ttl(claims.expires_at)), data: Bytes::new(), history: Some(history) })
     }
 
@@ -253,6 +255,13 @@ impl Peer {
             (client.to_string(), client_info(&member.user.to_string(), client, &member.name, member.kind))
         });
         Ok(shown.collect())
+    }
+
+    async fn presence_stats(&self, channel: &str) -> Result<Answer, Refusal> {
+        let access = self.room_of(channel, ErrorCode::NotAvailable).await?;
+        let (clients, users) = self.app.hub().present_numbers(access.address());
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(Answer::PresenceStats { clients: number(clients), users: number(users) })
     }
 
     async fn history(&self, channel: &str, limit: u32, since: Option<u64>, reverse: bool) -> Result<History, Refusal> {
@@ -306,12 +315,6 @@ fn server_side(member: &Member) -> impl Iterator<Item = (Address, Standing)> {
     own.into_iter().chain(org).chain([role])
 }
 
-fn stats(presence: &BTreeMap<String, ClientInfo>) -> Answer {
-    let users: std::collections::BTreeSet<_> = presence.values().map(|info| info.user.as_str()).collect();
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Answer::PresenceStats { clients: count(presence.len()), users: count(users.len()) }
-}
-
 impl App {
     /// What a client missed behind `since`, as much as fits into a reply: the history then ends there, and the rest is to
     /// follow. Nothing when it asks for nothing, or for too much.
@@ -349,16 +352,17 @@ impl App {
             if matches!(way, Way::Back(_)) {
                 messages.reverse();
             }
-            for message in messages.iter().filter(|message| message.seq > *floor) {
+            // The right was checked for what lies between these two.
+            for message in messages.iter().filter(|message| message.seq > *floor && message.seq <= room.head_seq) {
                 let publication: Publication = message_publication(message);
                 bytes += publication.data.len();
                 if bytes > REPLY_BYTES && !history.publications.is_empty() {
                     return Ok(history);
                 }
-                history.top = history.top.max(message.seq);
                 history.publications.push(publication);
             }
-            let Some(last) = messages.last().filter(|last| !is_last && last.seq > *floor) else { return Ok(history) };
+            let goes_on = |last: &&Message| !is_last && last.seq > *floor && last.seq < room.head_seq;
+            let Some(last) = messages.last().filter(goes_on) else { return Ok(history) };
             page = match way {
                 Way::On(_) => Page::After(last.seq),
                 Way::Back(_) => Page::Before(last.seq),

@@ -4,45 +4,43 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use meet_api::{PresenceChange, RoomId, UserId};
+use futures_util::FutureExt as _;
+use meet_api::{PresenceChange, UserId};
 use meet_centrifuge::{
     Protocol, Session,
     code::{DisconnectCode, UnsubscribeCode},
     session::{Emulation, Opening, Output},
 };
-use meet_store::Page;
 use tokio::time::Sleep;
 
 use crate::{
     app::App,
     auth::Member,
     error::Error,
-    hub::{
-        Address, Body, Channel, CloseReason, Connection, Drained, Keep, Publication, Scope, Subscription,
-        presence::PresenceEvent,
-    },
+    hub::{Address, Body, Channel, CloseReason, Connection, Drained, Publication, Scope, Subscription},
     limits::Slot,
 };
 
 use super::{
     super::transport::{Gone, WRITE_PATIENCE},
+    catch_up::Behind,
     line::{Incoming, Line},
 };
 
 /// What may wait for one client before it is too slow.
 const OUTBOX_BYTES: usize = 1024 * 1024;
 /// How many bytes of replies are collected at most before they are written.
-const BATCH_BYTES: usize = 64 * 1024;
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+/// How many frames that are there already are read before something that is due is done.
+const FRAMES_BEFORE_TICK: usize = 16;
 /// For how many replies a connection keeps room.
 const KEPT_REPLIES: usize = 16;
-/// How many messages are read from the store at a time.
-const PAGE: u32 = 100;
 
 /// A client and the way to it.
 pub(super) struct Client {
-    peer: Peer,
-    session: Session,
-    protocol: Protocol,
+    pub(super) peer: Peer,
+    pub(super) session: Session,
+    pub(super) protocol: Protocol,
     line: Line,
     batch: Vec<Bytes>,
     batch_bytes: usize,
@@ -58,15 +56,15 @@ pub(super) struct Peer {
     pub(super) slot: Slot,
     /// The channels that it listens to, in the order in which it came there. There are few in most, and an idle
     /// connection must not hold more memory than it needs.
-    channels: Vec<Listening>,
-    /// Whether the store has messages of its rooms that it lacks and that are not on their way to it.
-    pub(super) is_behind: bool,
+    pub(super) channels: Vec<Listening>,
+    /// Where it lacks something that is in the store.
+    pub(super) behind: Behind,
 }
 
 /// A channel that the client listens to, under the name by which its session knows it.
-struct Listening {
-    address: Address,
-    name: String,
+pub(super) struct Listening {
+    pub(super) address: Address,
+    pub(super) name: String,
     subscription: Subscription,
 }
 
@@ -88,7 +86,7 @@ impl Timer {
 }
 
 /// How a connection ends.
-enum End {
+pub(super) enum End {
     Gone,
     TooLarge,
     Close(DisconnectCode),
@@ -130,7 +128,7 @@ impl Client {
         let session = Session::new(Arc::clone(app.sessions()), opening, app.clock().monotonic());
         let connection = app.hub().connect(id, None, Scope::Many, OUTBOX_BYTES);
         Self {
-            peer: Peer { app, connection, member: None, slot, channels: Vec::new(), is_behind: false },
+            peer: Peer { app, connection, member: None, slot, channels: Vec::new(), behind: Behind::default() },
             session,
             protocol,
             line,
@@ -163,25 +161,46 @@ impl Client {
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        // Whoever came in while the others were told to go was not told.
+        if self.peer.app.tasks().is_stopping() {
+            return Err(End::Close(DisconnectCode::Shutdown));
+        }
         loop {
             self.speak().await?;
             self.hear().await?;
-            while std::mem::take(&mut self.peer.is_behind) {
+            if self.peer.behind.is_any() {
                 Box::pin(self.catch_up()).await?;
-                self.hear().await?;
+                self.speak().await?;
             }
             self.flush().await?;
             let outbox = Arc::clone(self.peer.connection.outbox());
             let (deadline, now) = (self.session.deadline(), self.peer.app.clock().monotonic());
             tokio::select! {
                 () = outbox.wait() => {}
-                incoming = self.line.recv() => match incoming? {
-                    Incoming::Frame(frame) => self.session.receive(frame),
-                    Incoming::TooLarge => return Err(End::TooLarge),
-                },
-                () = self.timer.until(deadline, now) => self.session.tick(self.peer.app.clock().monotonic()),
+                incoming = self.line.recv() => self.receive(incoming?)?,
+                () = self.timer.until(deadline, now) => self.tick().await?,
+                () = std::future::ready(()), if self.peer.behind.is_any() => {}
             }
         }
+    }
+
+    fn receive(&mut self, incoming: Incoming) -> Result<(), End> {
+        match incoming {
+            Incoming::Frame(frame) => self.session.receive(frame),
+            Incoming::TooLarge => return Err(End::TooLarge),
+        }
+        Ok(())
+    }
+
+    /// Lets the session do what is due, behind what the client has said in time: its pong, or a new token.
+    async fn tick(&mut self) -> Result<(), End> {
+        for _ in 0..FRAMES_BEFORE_TICK {
+            let Some(incoming) = self.line.recv().now_or_never() else { break };
+            self.receive(incoming?)?;
+            self.speak().await?;
+        }
+        self.session.tick(self.peer.app.clock().monotonic());
+        Ok(())
     }
 
     /// Does what the session wants done.
@@ -197,16 +216,13 @@ impl Client {
                 }
                 Output::Ask(ask) => {
                     if let Some(reason) = self.peer.connection.outbox().closed() {
-                        return Err(End::Close(disconnect(reason)));
+                        return Err(self.end(disconnect(reason)).await);
                     }
                     let answer = Box::pin(self.peer.decide(ask)).await;
                     self.session.answer(answer, self.peer.app.clock().monotonic());
                 }
                 Output::Left(channel) => self.peer.channels.retain(|listening| listening.name != channel),
-                Output::Close(code) => {
-                    self.flush().await?;
-                    return Err(End::Close(code));
-                }
+                Output::Close(code) => return Err(self.end(code).await),
             }
         }
         Ok(())
@@ -215,7 +231,7 @@ impl Client {
     /// Hands the session everything that waits in the queue.
     async fn hear(&mut self) -> Result<(), End> {
         match self.peer.connection.outbox().drain() {
-            Drained::Closed(reason) => Err(End::Close(disconnect(reason))),
+            Drained::Closed(reason) => Err(self.end(disconnect(reason)).await),
             Drained::Publications(publications) => {
                 for publication in publications {
                     self.take(&publication);
@@ -226,97 +242,37 @@ impl Client {
         }
     }
 
+    /// The end for this reason, behind the answers to what was done.
+    async fn end(&mut self, code: DisconnectCode) -> End {
+        match self.flush().await {
+            Err(End::Gone) => End::Gone,
+            _ => End::Close(code),
+        }
+    }
+
     fn take(&mut self, publication: &Publication) {
         let Some(listening) = self.peer.listening(publication.address) else { return };
         let (channel, session) = (listening.name.as_str(), &mut self.session);
         match (&publication.body, publication.address.channel) {
-            (Body::Ended(_), _) => session.unsubscribe(channel, UnsubscribeCode::Server),
-            (Body::Status, Channel::Status(user)) if !self.peer.still_sees(user) => {
+            // What ended may be an earlier subscription, which the client has given up meanwhile.
+            (Body::Ended(_, number), _) if *number != listening.subscription.number() => {}
+            (Body::Ended(..), _) => session.unsubscribe(channel, UnsubscribeCode::Server),
+            (Body::Status | Body::LeftRoom, Channel::Status(user)) if !self.peer.still_sees(user) => {
                 session.unsubscribe(channel, UnsubscribeCode::Server);
             }
+            (Body::LeftRoom, _) => {}
             (Body::Presence(event), _) if matches!(event.change, PresenceChange::Join | PresenceChange::Leave) => {
                 session.event(channel, publication.pushed(self.protocol));
-                self.forget_who_left(event);
             }
             _ => {
                 let offset = publication.offset().unwrap_or(0);
                 if session.position(channel).is_some_and(|position| offset > position + 1) {
                     // What lies between is in the store, and this one is too.
-                    self.peer.is_behind = true;
-                    return;
+                    return self.peer.note_behind(publication.address);
                 }
                 session.publication(channel, offset, publication.pushed(self.protocol));
             }
         }
-    }
-
-    /// Ends what a guest hears of the status of somebody who left its rooms.
-    fn forget_who_left(&mut self, event: &PresenceEvent) {
-        let user = event.member.user;
-        if event.change == PresenceChange::Leave
-            && let Some(member) = &self.peer.member
-            && let Some(listening) = self.peer.listening(Address::status(member.tenant, user))
-            && !self.peer.still_sees(user)
-        {
-            self.session.unsubscribe(&listening.name, UnsubscribeCode::Server);
-        }
-    }
-
-    /// Reads on in the store until its end. Meanwhile the queue may overflow: what it loses, in whichever room, is read
-    /// here.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        let outbox = Arc::clone(self.peer.connection.outbox());
-        outbox.keep(Keep::NotStored);
-        self.read_rooms().await?;
-        // From here on nothing may be lost; one more look shows what was until now.
-        outbox.keep(Keep::All);
-        self.read_rooms().await
-    }
-
-    async fn read_rooms(&mut self) -> Result<(), End> {
-        let rooms = self.peer.channels.iter().filter_map(|listening| match listening.address.channel {
-            Channel::Chat(room) => Some((listening.address, room, listening.name.clone())),
-            _ => None,
-        });
-        for (address, room, name) in rooms.collect::<Vec<_>>() {
-            self.read_room(address, room, &name).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends what follows in a room, no more at a time than is written at once: a client that takes nothing holds no
-    /// more than that, and the rest of a page of long messages is read again.
-    async fn read_room(&mut self, address: Address, room: RoomId, name: &str) -> Result<(), End> {
-        let mut ask = PAGE;
-        while let Some(position) = self.session.position(name) {
-            let Ok(access) = self.peer.app.room(self.peer.member.as_ref(), room).await else {
-                self.session.unsubscribe(name, UnsubscribeCode::Server);
-                return self.speak().await;
-            };
-            if access.room.head_seq <= position {
-                return Ok(());
-            }
-            let page = self.peer.app.store().history(address.tenant, room, Page::After(position), ask).await;
-            let page = page.map_err(Error::from)?;
-            let (count, mut fitting, mut bytes) = (page.len(), 0, 0);
-            for message in page {
-                let seq = message.seq;
-                let pushed = Publication::message(address, Arc::new(message)).pushed(self.protocol);
-                bytes += pushed.len();
-                fitting += 1;
-                self.session.publication(name, seq, pushed);
-                if bytes >= BATCH_BYTES {
-                    break;
-                }
-            }
-            ask = if fitting == count { PAGE.min(ask * 2) } else { u32::try_from(fitting).unwrap_or(PAGE) };
-            self.speak().await?;
-            self.flush().await?;
-            if count == 0 {
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 
     /// Writes what was collected, unless the connection is to end first: a client that does not read is not waited for.
@@ -344,7 +300,12 @@ impl Peer {
         self.channels.push(Listening { address, name, subscription });
     }
 
-    fn listening(&self, address: Address) -> Option<&Listening> {
+    /// Notes that it lacks something of a room that is in the store.
+    pub(super) fn note_behind(&mut self, room: Address) {
+        self.behind.note(room, self.connection.outbox());
+    }
+
+    pub(super) fn listening(&self, address: Address) -> Option<&Listening> {
         self.channels.iter().find(|listening| listening.address == address)
     }
 

@@ -5,6 +5,7 @@
 //! is says its connection token alone: no route here reads a cookie.
 
 mod answers;
+mod catch_up;
 mod client;
 mod line;
 

@@ -112,7 +112,7 @@ async fn what_does_not_fit_into_the_reply_follows_it() {
         let begun = client.subscribe(&named, &room, json!({ "recover": true, "offset": 7 })).await;
         assert_eq!((&begun["recovered"], &begun["offset"]), (&json!(true), &json!(7)));
         let mut heard = offsets(&begun["publications"]);
-        assert!(heard.len() <= 300 && begun.to_string().len() < 1024 * 1024, "{}", heard.len());
+        assert!(heard.len() <= 300 && begun.to_string().len() < 128 * 1024, "{}", heard.len());
         owner.say(&room, "Bob", "live").await;
         while heard.last() < Some(&(count + 1)) {
             heard.push(client.publication().await["offset"].as_u64().unwrap());

@@ -27,8 +27,11 @@ use super::client::Peer;
 const MAX_MISSED: u64 = 10_000;
 /// How many of them come with the subscription.
 const MAX_RECOVERED: u64 = 300;
-/// The most bytes of messages in one reply: clients commonly take frames of up to 1 MiB.
-const REPLY_BYTES: usize = 512 * 1024;
+/// The most bytes of them: SDKs wait five seconds for a subscription and begin anew when it does not come, so that a
+/// slow line must bring it in less.
+const RECOVERED_BYTES: usize = 64 * 1024;
+/// The most bytes of messages in an answer to `history`: clients commonly take frames of up to 1 MiB.
+const HISTORY_BYTES: usize = 512 * 1024;
 /// How many messages are read from the store at a time.
 const PAGE: u32 = 100;
 
@@ -270,7 +273,7 @@ impl Peer {
             (since, false) => Way::On(since.unwrap_or(0)),
             (since, true) => Way::Back(since.unwrap_or(u64::MAX)),
         };
-        Ok(self.app.publications(&access, way, limit.into()).await?)
+        Ok(self.app.publications(&access, way, (limit.into(), HISTORY_BYTES)).await?)
     }
 
     async fn refresh(&mut self, token: &str) -> Result<Answer, Refusal> {
@@ -324,7 +327,7 @@ impl App {
         let since = since.filter(|since| since.epoch.is_empty() || since.epoch == *epoch);
         match since.and_then(|since| Some((since.offset, head.checked_sub(since.offset)?))) {
             Some((after, 1..=MAX_MISSED)) => {
-                let mut history = self.publications(access, Way::On(after), MAX_RECOVERED).await?;
+                let mut history = self.publications(access, Way::On(after), (MAX_RECOVERED, RECOVERED_BYTES)).await?;
                 history.top = history.publications.last().map_or(history.top, |last| last.offset);
                 Ok(history)
             }
@@ -332,8 +335,14 @@ impl App {
         }
     }
 
-    /// A part of a room's history as publications, with its newest offset: at most `limit`, fewer when they are long.
-    async fn publications(&self, access: &RoomAccess, way: Way, limit: u64) -> Result<History, Error> {
+    /// A part of a room's history as publications, with its newest offset: at most so many, and fewer when they would
+    /// take more than so many bytes.
+    async fn publications(
+        &self,
+        access: &RoomAccess,
+        way: Way,
+        (limit, max_bytes): (u64, usize),
+    ) -> Result<History, Error> {
         let RoomAccess { tenant, room, floor, .. } = access;
         let mut history = History { epoch: room.epoch.clone(), top: room.head_seq, publications: Vec::new() };
         let mut page = match way {
@@ -356,7 +365,7 @@ impl App {
             for message in messages.iter().filter(|message| message.seq > *floor && message.seq <= room.head_seq) {
                 let publication: Publication = message_publication(message);
                 bytes += publication.data.len();
-                if bytes > REPLY_BYTES && !history.publications.is_empty() {
+                if bytes > max_bytes && !history.publications.is_empty() {
                     return Ok(history);
                 }
                 history.publications.push(publication);

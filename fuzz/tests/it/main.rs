@@ -7,6 +7,7 @@ mod frames;
 mod front_door;
 mod ids;
 mod input;
+mod livekit;
 mod mentions;
 mod names;
 mod words;

@@ -3,6 +3,7 @@
 
 import type { ClientInfo } from 'centrifuge';
 import { api, ApiError, explain } from './api';
+import { Again } from './backoff';
 import { live, type Live, type Position } from './live';
 import { MOST_KNOWN } from './mentions';
 import { Outbox } from './outbox';
@@ -26,8 +27,8 @@ const RESEND_MS = 10 * 60_000;
 const PRESENCE_MS = 15_000;
 /** How soon the list of people is asked for again when it may be wrong, and how much later for each of them. */
 const LOOK_MS = { least: 100, each: 10 };
-/** The wait before what failed, though the server is there, is tried again. */
-const AGAIN_MS = 3_000;
+/** The first wait, as `Again` counts, before what failed, though the server is there, is tried again. */
+const AGAIN = 3;
 
 type Status = 'loading' | 'ready' | 'gone' | 'signed_out' | 'failed';
 
@@ -70,7 +71,8 @@ export class OpenRoom {
   #flush: ReturnType<typeof setTimeout> | undefined;
   #presence: ReturnType<typeof setInterval> | undefined;
   #look: ReturnType<typeof setTimeout> | undefined;
-  #again: ReturnType<typeof setTimeout> | undefined;
+  /** What failed and is tried again, each by itself. */
+  #again = { gap: new Again(AGAIN), anew: new Again(AGAIN), join: new Again(AGAIN) };
   /** How often somebody came, went or changed. */
   #moves = 0;
   #filling = false;
@@ -125,7 +127,7 @@ export class OpenRoom {
     this.#outbox.stop();
     clearTimeout(this.#flush);
     clearTimeout(this.#look);
-    clearTimeout(this.#again);
+    for (const again of Object.values(this.#again)) again.cancel();
     clearInterval(this.#presence);
   }
 
@@ -260,8 +262,9 @@ export class OpenRoom {
         if (this.timeline.to === before) return;
         this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
       }
+      this.#again.gap.done();
     } catch {
-      this.#tryAgain(() => this.#fillGap());
+      if (generation === this.#loadingPage) this.#tryAgain('gap', () => this.#fillGap());
     } finally {
       this.#filling = false;
       if (generation !== this.#loadingPage) void this.#fillGap();
@@ -272,9 +275,8 @@ export class OpenRoom {
     return this.#stopped ? null : timelines.gap(this.timeline, this.#head);
   }
 
-  #tryAgain(what: () => Promise<void>): void {
-    clearTimeout(this.#again);
-    if (!this.#stopped) this.#again = setTimeout(() => void what(), AGAIN_MS);
+  #tryAgain(job: 'gap' | 'anew' | 'join', what: () => unknown): void {
+    if (!this.#stopped) this.#again[job].later(what);
   }
 
   async #loadNewest(head: number): Promise<void> {
@@ -303,8 +305,10 @@ export class OpenRoom {
     const missing = timelines.missing(this.timeline, this.#epoch, position, recovered);
     this.#epoch = position.epoch;
     this.#head = position.offset;
-    if (missing === 'all') this.#reset();
+    // A timeline that could not be loaded is not gone on from.
+    if (missing === 'all' || !this.timeline.loaded) this.#reset();
     else void this.#fillGap();
+    this.#again.join.done();
     this.live = true;
     void this.#loadPresence();
     this.#resend();
@@ -353,10 +357,12 @@ export class OpenRoom {
   }
 
   async #loadAnew(): Promise<void> {
+    if (this.timeline.loaded) return;
     try {
       await this.#loadNewest(this.#head);
+      this.#again.anew.done();
     } catch {
-      this.#tryAgain(() => this.#loadAnew());
+      this.#tryAgain('anew', () => this.#loadAnew());
     }
   }
 
@@ -377,7 +383,7 @@ export class OpenRoom {
         return;
       }
     }
-    this.#tryAgain(async () => again());
+    this.#tryAgain('join', again);
   }
 
   async #loadPresence(): Promise<void> {

@@ -39,6 +39,19 @@ async function breaks(meanwhile: () => void) {
   await settled(1500);
 }
 
+/** Requests with this in their address are refused: at once, or when the answer is called. */
+function refusing(part: string, when: 'now' | 'later' = 'now'): () => void {
+  let release: () => void = () => undefined;
+  const gate = when === 'now' ? Promise.resolve() : new Promise<void>((resolve) => (release = resolve));
+  const answer = globalThis.fetch as unknown as (request: Request) => Promise<Response>;
+  vi.stubGlobal('fetch', async (request: Request) => {
+    if (!request.url.includes(part)) return answer(request);
+    await gate;
+    return Response.json({ error: 'no', code: 'no' }, { status: 503 });
+  });
+  return release;
+}
+
 beforeEach(() => {
   vi.useFakeTimers();
   sessionStorage.clear();
@@ -137,6 +150,33 @@ describe('an open room', () => {
     expect(open.timeline.held).toEqual([]);
     await breaks(() => undefined);
     expect(server.subscriptions.at(-1)).toMatchObject({ offset: 21, epoch: 'epoch-2' });
+  });
+
+  it('is loaded anew until it can be, also when an older request fails after that', async () => {
+    await enter(5);
+    const refuse = refusing('after_seq=', 'later');
+    server.stored.push(...messages(6, 9));
+    server.tell(message(9));
+    await settled();
+    refusing('before_seq=');
+    await breaks(() => (server.epoch = 'epoch-2'));
+    refuse();
+    await settled();
+    expect(open.timeline.loaded).toBe(false);
+    vi.stubGlobal('fetch', server.fetch);
+    await settled(10_000);
+    expect(seqs()).toEqual(upTo(9));
+  });
+
+  it('is loaded anew as soon as the connection is back, when it could not be before', async () => {
+    await enter(5);
+    refusing('before_seq=');
+    await breaks(() => (server.epoch = 'epoch-2'));
+    await settled(120_000);
+    expect(open.timeline.loaded).toBe(false);
+    vi.stubGlobal('fetch', server.fetch);
+    await breaks(() => undefined);
+    expect(seqs()).toEqual(upTo(5));
   });
 
   it('says each message once when everything goes well', async () => {
@@ -342,6 +382,17 @@ describe('a room that ends for its reader', () => {
     await settled(5000);
     expect([open.status, open.live]).toEqual(['ready', true]);
     expect(seqs()).toEqual(upTo(3));
+  });
+
+  it('is asked for again also when what was missed meanwhile cannot be had', async () => {
+    await enter(2);
+    end();
+    await settled();
+    refusing('after_seq=');
+    server.stored.push(message(3));
+    open.say('one', null);
+    await settled(10_000);
+    expect(open.live).toBe(true);
   });
 });
 

@@ -86,10 +86,11 @@ story('a status that the server does not take goes back, and the page says so', 
   await opensPeople(ann.page);
   await ann.page.route('**/presence/status', (route) => route.abort());
   await picker(ann.page).selectOption({ label: 'Busy' });
-  await ann.page.getByText('Others still see you as before: The server cannot be reached.').waitFor();
+  await people(ann.page).getByRole('alert').getByText('Others still see you as before: The server cannot be reached.').waitFor();
   assert.equal(await picker(ann.page).inputValue(), 'online');
   await ann.page.unroute('**/presence/status');
   await picker(ann.page).selectOption({ label: 'Busy' });
+  assert.equal(await people(ann.page).getByRole('alert').count(), 0);
   await opensPeople(bob.page);
   await entry(bob.page, 'Ann').getByText(/^Busy/).waitFor();
 });

@@ -129,7 +129,8 @@ export const api = {
     );
     return seen?.status ?? 'offline';
   },
-  setStatus: (status: ChosenStatus) => take<unknown>(keyless.PUT('/presence/status', { body: { status } })),
+  setStatus: (status: ChosenStatus, signal: AbortSignal) =>
+    take<unknown>(keyless.PUT('/presence/status', { body: { status }, signal })),
 
   before: (id: string, seq: number, limit: number) =>
     take<Message[]>(server.GET('/api/rooms/{id}/messages', { params: { ...inRoom(id), query: { before_seq: seq, limit } } })),

@@ -18,11 +18,16 @@ beforeEach(() => {
   vi.stubGlobal('fetch', async (request: Request) => {
     if (request.method === 'GET') return Response.json([{ user: 'me', status: seen }]);
     const { status } = (await request.json()) as { status: string };
-    const code = await new Promise<number>((answer) => asked.push({ status, answer }));
+    const code = await new Promise<number>((answer, reject) => {
+      request.signal.addEventListener('abort', () => reject(request.signal.reason));
+      asked.push({ status, answer });
+    });
     return Response.json(code === 200 ? { user: 'me', status } : { error: 'no', code: 'no' }, { status: code });
   });
 });
 afterEach(() => {
+  own.forget();
+  vi.useRealTimers();
   vi.unstubAllGlobals();
 });
 
@@ -65,6 +70,44 @@ describe('the own status', () => {
     expect(own.shown).toBe('invisible');
   });
 
+  it('is given up when no answer comes, and lets the next choice out', async () => {
+    vi.useFakeTimers();
+    own.hear('away');
+    const hung = expect(own.choose('busy')).rejects.toMatchObject({ code: 'offline' });
+    const next = own.choose('invisible');
+    await vi.advanceTimersByTimeAsync(30_000);
+    await hung;
+    expect(asked.map(({ status }) => status)).toEqual(['busy', 'invisible']);
+    asked[1]!.answer(200);
+    await next;
+    expect(own.shown).toBe('invisible');
+  });
+
+  it('chosen by whoever was at the page before goes out no more, and says nothing', async () => {
+    await own.load('me');
+    const first = own.choose('busy');
+    const second = own.choose('invisible');
+    await settled();
+    seen = 'away';
+    await own.load('somebody else');
+    expect(own.shown).toBe('away');
+    asked[0]!.answer(500);
+    await Promise.all([first, second]);
+    await settled();
+    expect(asked).toHaveLength(1);
+    expect(own.shown).toBe('away');
+  });
+
+  it('is not known until the server says it, and asked for until then', async () => {
+    vi.useFakeTimers();
+    seen = 'offline';
+    await own.load('me');
+    expect(own.shown).toBeNull();
+    seen = 'busy';
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(own.shown).toBe('busy');
+  });
+
   it('is asked for, and of somebody who is nowhere yet it stays', async () => {
     seen = 'away';
     await own.load('me');
@@ -79,7 +122,7 @@ describe('the own status', () => {
     await own.load('me');
     seen = 'offline';
     await own.load('somebody else');
-    expect(own.shown).toBe('online');
+    expect(own.shown).toBeNull();
   });
 
   it('is not what an answer says that is older than a choice', async () => {

@@ -6,15 +6,20 @@
 
 import type { Centrifuge, ClientInfo, SubscribedContext, Subscription } from 'centrifuge';
 import { api, ApiError } from './api';
-import { backoff } from './backoff';
+import { Again } from './backoff';
+import { isFor } from './token';
 import type { LiveEvent } from './types';
 
 type Sdk = typeof import('centrifuge');
 
 /** The client's and the server's numbers that decide what happens next. */
 const CODES = { own: 0, timeout: 1, unauthorized: 1, invalidToken: 3500 };
-/** The wait after an end that the client does not mend by itself. */
-const AGAIN_MS = 20_000;
+/** After so long an answer is given up: also a slow line gets what was missed through in this time. */
+const PATIENCE_MS = 20_000;
+/** The first wait, as `Again` counts, after an end that the client does not mend by itself. */
+const AGAIN = 4;
+/** The refusals of a token that asking again does not change. Only a session that is over ends the connection. */
+const FINAL = { connection: [401], subscription: [401, 403, 404, 410] };
 
 /** Where a reader stands in a room. */
 export interface Position {
@@ -30,7 +35,7 @@ export interface Ears {
   onbegin: (position: Position, recovered: boolean) => void;
   /** Nothing comes any more, until the next beginning. */
   onbreak: () => void;
-  onpublication: (data: unknown, offset: number | undefined) => void;
+  onpublication: (data: unknown) => void;
   onjoin: (who: ClientInfo) => void;
   onleave: (who: ClientInfo) => void;
   /** The server ended this room for the reader; `again` asks for it once more. */
@@ -59,32 +64,38 @@ export class Live {
   #network = new EventTarget();
   #running = false;
   #loading = false;
-  #failures = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  #user: string | null = null;
+  #again = { load: new Again(), connect: new Again(AGAIN) };
 
   constructor(load: () => Promise<Sdk> = () => import('centrifuge')) {
     this.#load = load;
   }
 
-  /** Connects as whom the browser's cookie says, or as nobody. */
-  start(): void {
+  /** Connects as whom the browser's cookie says, which is to be this user, or nobody. */
+  start(user: string | null = null): void {
     this.stop();
     this.#running = true;
+    this.#user = user;
     addEventListener('offline', this.#offline);
-    addEventListener('online', this.#back);
-    document.addEventListener('visibilitychange', this.#back);
+    addEventListener('online', this.#online);
+    document.addEventListener('visibilitychange', this.#seen);
     void this.#open();
   }
 
   stop(): void {
     this.#running = false;
-    clearTimeout(this.#retry);
+    this.#again.load.done();
+    this.#again.connect.done();
     removeEventListener('offline', this.#offline);
-    removeEventListener('online', this.#back);
-    document.removeEventListener('visibilitychange', this.#back);
+    removeEventListener('online', this.#online);
+    document.removeEventListener('visibilitychange', this.#seen);
     this.#client?.removeAllListeners().disconnect();
     this.#client = null;
-    for (const joined of this.#rooms.values()) joined.subscription = null;
+    for (const joined of this.#rooms.values()) {
+      // A token that was asked for may still be refused.
+      joined.subscription?.removeAllListeners();
+      joined.subscription = null;
+    }
   }
 
   /** Listens to a room until the answer is called, across breaks and a new start. */
@@ -104,6 +115,7 @@ export class Live {
   wake(): void {
     if (!this.#running) return;
     const client = this.#client;
+    this.#again.connect.cancel();
     if (!client || !this.#sdk) return void this.#open();
     const { State } = this.#sdk;
     if (client.state === State.Disconnected) client.connect();
@@ -121,14 +133,14 @@ export class Live {
   }
 
   async #open(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#again.load.cancel();
     if (this.#loading) return;
     this.#loading = true;
     try {
       this.#sdk = await this.#load();
-      this.#failures = 0;
+      this.#again.load.done();
     } catch {
-      if (this.#running) this.#retry = setTimeout(() => void this.#open(), backoff(this.#failures++, Math.random));
+      if (this.#running) this.#again.load.later(() => void this.#open());
     } finally {
       this.#loading = false;
     }
@@ -136,13 +148,17 @@ export class Live {
   }
 
   #connect(sdk: Sdk): void {
-    const client = new sdk.Centrifuge(endpoints(), {
+    const client: Centrifuge = new sdk.Centrifuge(endpoints(), {
       name: 'web',
-      getToken: () => this.#token(api.connectionToken()),
+      getToken: () => this.#token(client, api.connectionToken(), FINAL.connection),
+      timeout: PATIENCE_MS,
       networkEventTarget: this.#network,
     });
     this.#client = client;
-    client.on('connected', () => this.onconnected());
+    client.on('connected', () => {
+      this.#again.connect.done();
+      this.onconnected();
+    });
     client.on('publication', ({ data }) => this.onevent(data as LiveEvent));
     client.on('disconnected', ({ code }) => this.#ended(code));
     for (const [id, joined] of this.#rooms) this.#subscribe(id, joined);
@@ -150,10 +166,11 @@ export class Live {
   }
 
   #subscribe(id: string, joined: Joined): void {
-    if (!this.#client) return;
+    const client = this.#client;
+    if (!client) return;
     const { ears } = joined;
-    const subscription = this.#client.newSubscription(channelOf(id), {
-      getToken: () => this.#token(api.subscribeToken(id)),
+    const subscription = client.newSubscription(channelOf(id), {
+      getToken: () => this.#token(client, api.subscribeToken(id), FINAL.subscription),
       since: ears.position(),
       recoverable: true,
       positioned: true,
@@ -162,7 +179,7 @@ export class Live {
     joined.subscription = subscription;
     subscription.on('subscribed', (context) => ears.onbegin(positionOf(context), context.recovered));
     subscription.on('subscribing', () => ears.onbreak());
-    subscription.on('publication', ({ data, offset }) => ears.onpublication(data, offset));
+    subscription.on('publication', ({ data }) => ears.onpublication(data));
     subscription.on('join', ({ info }) => ears.onjoin(info));
     subscription.on('leave', ({ info }) => ears.onleave(info));
     subscription.on('unsubscribed', () => {
@@ -176,21 +193,26 @@ export class Live {
 
   #ended(code: number): void {
     if (code === CODES.own) return;
-    if (code === CODES.unauthorized || code === CODES.invalidToken) {
-      this.stop();
-      for (const { ears } of this.#rooms.values()) ears.onover();
-      this.onover();
-    } else {
-      this.#retry = setTimeout(() => this.wake(), AGAIN_MS);
-    }
+    if (code === CODES.unauthorized || code === CODES.invalidToken) this.#over();
+    else this.#again.connect.later(() => this.wake());
   }
 
-  /** A token for the client, which asks again after every failure but a refusal. */
-  async #token(asked: Promise<string>): Promise<string> {
+  #over(): void {
+    this.stop();
+    for (const { ears } of this.#rooms.values()) ears.onover();
+    this.onover();
+  }
+
+  /** A token for the client, which asks again after every failure but a final refusal. */
+  async #token(client: Centrifuge, asked: Promise<string>, final: readonly number[]): Promise<string> {
     try {
-      return await asked;
+      const token = await asked;
+      // Another tab may have become somebody else, and the cookie is one for all of them.
+      if (isFor(token, this.#user)) return token;
+      if (this.#client === client) this.#over();
+      throw new ApiError(401, 'other_user', 'The browser is signed in as somebody else.');
     } catch (error) {
-      const isRefused = error instanceof ApiError && [401, 403, 404, 410].includes(error.status);
+      const isRefused = error instanceof ApiError && final.includes(error.status);
       throw isRefused && this.#sdk ? new this.#sdk.UnauthorizedError(error.message) : error;
     }
   }
@@ -204,7 +226,9 @@ export class Live {
     this.#network.dispatchEvent(new Event('offline'));
   };
 
-  #back = (): void => {
+  #online = (): void => this.wake();
+
+  #seen = (): void => {
     if (!document.hidden) this.wake();
   };
 }

@@ -20,6 +20,8 @@ export class FakeServer {
   members: PresenceMember[] = [];
   /** What it answers to requests for tokens, and for the room. */
   status = { token: 200, room: 200 };
+  /** For whom its tokens are, when they say so. */
+  user: string | null = null;
   /** Whether it can be reached. */
   away = false;
   /** Whether what was posted is stored without an answer. */
@@ -71,6 +73,10 @@ export class FakeServer {
     if (this.sockets.length > 0) this.socket.says(pushes.map((push) => ({ push })));
   }
 
+  #token(): string {
+    return this.user === null ? `token ${this.requests.length}` : `header.${btoa(JSON.stringify({ sub: this.user }))}.signature`;
+  }
+
   /** What stands in for `fetch`. */
   fetch = async (request: Request): Promise<Response> => {
     this.requests.push(`${request.method} ${request.url}`);
@@ -78,7 +84,7 @@ export class FakeServer {
     const { pathname, searchParams: query } = new URL(request.url);
     const limit = Math.min(this.most, Number(query.get('limit')));
     const json = (body: unknown, status = 200) => Response.json(status === 200 ? body : { error: 'no', code: 'no' }, { status });
-    if (pathname.endsWith('-token')) return json({ token: `token ${this.requests.length}` }, this.status.token);
+    if (pathname.endsWith('-token')) return json({ token: this.#token() }, this.status.token);
     if (pathname.endsWith('/presence')) return json({ members: this.members, watching: 0 });
     if (request.method === 'POST') {
       const body = (await request.json()) as { content: string };

@@ -4,6 +4,7 @@
 import * as sdk from 'centrifuge';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Live, type Ears } from '../lib/live';
+import type { Message } from '../lib/types';
 import { FakeServer } from './gateway';
 import { message, messages } from './make';
 
@@ -16,7 +17,7 @@ const ears: Ears = {
   position: () => ({ offset: server.head, epoch: server.epoch }),
   onbegin: ({ offset, epoch }, recovered) => heard.push(`begin ${epoch} ${offset} ${recovered ? 'recovered' : 'not recovered'}`),
   onbreak: () => heard.push('break'),
-  onpublication: (_, offset) => heard.push(`publication ${offset}`),
+  onpublication: (data) => heard.push(`publication ${(data as Message).seq}`),
   onjoin: ({ user }) => heard.push(`join ${user}`),
   onleave: ({ user }) => heard.push(`leave ${user}`),
   onend: (ask) => {
@@ -113,6 +114,33 @@ describe('the connection', () => {
     expect(server.sockets).toHaveLength(0);
   });
 
+  it.each([403, 404, 410])('asks for a token until the server can give one, also after %i', async (status) => {
+    server.status.token = status;
+    live.start();
+    await settled(5000);
+    expect(news()).toEqual([]);
+    server.status.token = 200;
+    await settled(20_000);
+    expect(news()).toEqual(['connected']);
+  });
+
+  it('is over when the browser is signed in as somebody else', async () => {
+    server.user = 'user-anna';
+    live.join('room-1', ears);
+    live.start('user-me');
+    await settled(120_000);
+    expect(news()).toEqual(['break', 'over', 'signed out']);
+    expect(server.sockets).toHaveLength(0);
+    server.user = 'user-me';
+    live.start('user-me');
+    await settled();
+    expect(news()).toEqual(['break', 'connected', 'begin epoch-1 5 recovered']);
+    server.user = '';
+    live.join('room-2', ears);
+    await settled();
+    expect(news()).toContain('signed out');
+  });
+
   it('asks for a token until the server can give one', async () => {
     server.status.token = 503;
     await connect();
@@ -193,7 +221,7 @@ describe('the connection', () => {
     expect(server.sockets).toHaveLength(1);
     server.deaf = true;
     document.dispatchEvent(new Event('visibilitychange'));
-    await settled(5000);
+    await settled(20_000);
     server.deaf = false;
     await settled();
     expect(server.sockets).toHaveLength(2);
@@ -204,6 +232,33 @@ describe('the connection', () => {
     await connect();
     await settled(36_000);
     expect(server.sockets).toHaveLength(2);
+  });
+
+  it('takes no refusal any more after it was stopped', async () => {
+    live.start();
+    await settled();
+    server.status.token = 404;
+    live.join('room-1', ears);
+    live.stop();
+    news();
+    await settled(5000);
+    expect(news()).toEqual([]);
+  });
+
+  it('gives a slow line time to subscribe', async () => {
+    live.start();
+    await settled();
+    const answer = server.answer.bind(server);
+    server.answer = (command) => {
+      const reply = answer(command);
+      if (!command.subscribe) return reply;
+      setTimeout(() => server.socket.says([reply!]), 15_000);
+      return null;
+    };
+    live.join('room-1', ears);
+    await settled(16_000);
+    expect(news().at(-1)).toBe('begin epoch-1 5 recovered');
+    expect(server.subscriptions).toHaveLength(1);
   });
 
   it('does nothing after it was stopped, and goes on in its rooms when started', async () => {

@@ -59,8 +59,7 @@ impl App {
     }
 
     async fn own_status(&self, person: Person) -> Result<SeenStatus, Error> {
-        let _turn = self.hub().turn_of(person).await;
-        Ok(match self.chosen_status(person).await? {
+        Ok(match self.own_choice(person.tenant, person.user).await? {
             ChosenStatus::Invisible => SeenStatus::Invisible,
             _ => SeenStatus::of(self.hub().shown(person)),
         })
@@ -92,6 +91,16 @@ impl App {
     /// As what others see a user now.
     pub fn status_of(&self, tenant: TenantId, user: UserId) -> UserStatus {
         UserStatus { user, status: SeenStatus::of(self.hub().shown(Person { tenant, user })) }
+    }
+
+    /// As what a user chose to be seen.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] when there is no such user any more.
+    pub(crate) async fn own_choice(&self, tenant: TenantId, user: UserId) -> Result<ChosenStatus, Error> {
+        let person = Person { tenant, user };
+        let _turn = self.hub().turn_of(person).await;
+        self.chosen_status(person).await
     }
 
     /// As what a person chose to be seen; the caller has its turn.

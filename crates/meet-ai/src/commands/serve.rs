@@ -141,6 +141,7 @@ fn banner(app: &App, bound: SocketAddr, how_to_open: &str) -> String {
         format!("  web       {url}/"),
         format!("  API       {url}/docs"),
         format!("  sockets   {socket}/api/rooms/{{id}}/ws"),
+        format!("  SDKs      {socket}/connection/websocket"),
         format!("  data      {}", output::escape(&output::absolute(&app.config().data_dir).display().to_string())),
     ];
     if !app.config().signup_is_open() {

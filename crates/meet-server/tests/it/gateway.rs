@@ -32,6 +32,8 @@ async fn a_client_connects_by_token_and_hears_its_own_channels() {
     );
     assert!((590..=600).contains(&connected["ttl"].as_u64().unwrap()), "{connected}");
     assert!(connected.get("session").is_none(), "a WebSocket has a way up");
+    let own = &connected["subs"][format!("user:{id}")]["data"];
+    assert_eq!(own, &json!({ "type": "status", "status": "online" }), "what it chose, from the beginning");
 }
 
 #[tokio::test]

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use meet_api::{Message, RoomId, UserId, frame::ClientMessage, text::ClientId};
+use meet_api::{
+    Message, RoomId, UserId,
+    frame::{ClientMessage, UserEvent},
+    text::ClientId,
+};
 use meet_centrifuge::{
     code::{DisconnectCode, ErrorCode},
     message::{ClientInfo, Error as Refused, Publication},
@@ -15,7 +19,7 @@ use crate::{
     app::App,
     auth::{Member, Who},
     error::Error,
-    hub::{Address, Named, Standing, client_info, json, message_publication},
+    hub::{Address, Channel, Named, Standing, client_info, json, message_publication},
     rooms::RoomAccess,
     tokens::{ConnectionClaims, SubscriptionClaims, TokenError},
 };
@@ -91,6 +95,12 @@ impl From<Error> for Refusal {
     }
 }
 
+/// A refusal for want of a right, with what would help.
+fn denied(sentence: &str) -> Refusal {
+    let code = ErrorCode::PermissionDenied.number();
+    Refusal::Error(Refused { code, message: sentence.to_owned(), temporary: false })
+}
+
 /// Where a part of a room's history is read from.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -145,7 +155,14 @@ impl Peer {
             for (address, standing) in server_side(member) {
                 let place = (address, standing, false);
                 let subscription = self.app.listen(Some(member), &self.connection, place).await?;
-                subscriptions.insert(address.name(), Subscribed::default());
+                let data = match address.channel {
+                    Channel::User(user) => {
+                        let status = self.app.own_choice(member.tenant, user).await?;
+                        json(&UserEvent::Status { status })
+                    }
+                    _ => Bytes::new(),
+                };
+                subscriptions.insert(address.name(), Subscribed { data, ..Subscribed::default() });
                 self.keep(address, address.name(), subscription);
             }
         }
@@ -167,10 +184,14 @@ impl Peer {
     ) -> Result<Subscribed, Refusal> {
         match Named::parse(&channel) {
             None => Err(ErrorCode::UnknownChannel.into()),
-            Some(Named::ServerSide | Named::Nobody) => Err(ErrorCode::PermissionDenied.into()),
+            Some(Named::ServerSide) => Err(denied("the server alone subscribes clients to this channel")),
+            Some(Named::Nobody) => Err(denied("what stands behind the colon is no id")),
             Some(Named::Status(user)) => self.watch(user, channel).await,
             Some(Named::Chat(room)) => {
-                let claims = self.admit(&channel, token, ErrorCode::TokenExpired)?;
+                let claims = self.admit(&channel, token, |error| match error {
+                    TokenError::Expired => ErrorCode::TokenExpired.into(),
+                    TokenError::Invalid => denied("bring a token of POST /api/rooms/{id}/subscribe-token"),
+                })?;
                 self.enter(room, channel, &claims, since).await
             }
         }
@@ -180,7 +201,7 @@ impl Peer {
     async fn watch(&mut self, user: UserId, channel: String) -> Result<Subscribed, Refusal> {
         let member = self.member.clone().ok_or(ErrorCode::PermissionDenied)?;
         if !self.app.may_see_status(&member, user).await? {
-            return Err(ErrorCode::PermissionDenied.into());
+            return Err(denied("there is no such user for you"));
         }
         let address = Address::status(member.tenant, user);
         let place = (address, Standing::Unseen, false);
@@ -191,11 +212,13 @@ impl Peer {
     }
 
     /// Verifies a subscription token for this connection and channel.
-    fn admit(&self, channel: &str, token: &str, expired: impl Into<Refusal>) -> Result<SubscriptionClaims, Refusal> {
-        let claims = self.app.verify_subscription_token(token).map_err(|error| match error {
-            TokenError::Expired => expired.into(),
-            TokenError::Invalid => ErrorCode::PermissionDenied.into(),
-        })?;
+    fn admit(
+        &self,
+        channel: &str,
+        token: &str,
+        refuse: impl FnOnce(TokenError) -> Refusal,
+    ) -> Result<SubscriptionClaims, Refusal> {
+        let claims = self.app.verify_subscription_token(token).map_err(refuse)?;
         // A token that is ours and speaks of somebody or something else was not given to this client for this.
         if claims.channel != channel || claims.user != self.user() {
             return Err(DisconnectCode::InvalidToken.into());
@@ -300,11 +323,10 @@ impl Peer {
     }
 
     async fn sub_refresh(&self, channel: &str, token: &str) -> Result<Answer, Refusal> {
-        let claims =
-            self.admit(channel, token, DisconnectCode::SubscriptionExpired).map_err(|refusal| match refusal {
-                Refusal::Code(ErrorCode::PermissionDenied) => DisconnectCode::InvalidToken.into(),
-                other => other,
-            })?;
+        let claims = self.admit(channel, token, |error| match error {
+            TokenError::Expired => DisconnectCode::SubscriptionExpired.into(),
+            TokenError::Invalid => DisconnectCode::InvalidToken.into(),
+        })?;
         self.room_of(channel, ErrorCode::PermissionDenied).await?;
         Ok(Answer::Refreshed { ttl: Some(self.ttl(claims.expires_at)) })
     }

@@ -54,6 +54,26 @@ describe('the outbox', () => {
     expect(log).toEqual(['post c1', 'post c1', 'post c1', 'stored c1 id-c1 7', 'post c2', 'stored c2 id-c2 7']);
   });
 
+  it.each([502, 503, 504])('goes on trying while something before the server answers %i', async (status) => {
+    const { outbox, log, state } = setUp();
+    state.answers.push(() => Promise.reject(new ApiError(status, 'unknown', 'away')));
+    outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(log).toEqual(['post c1', 'post c1', 'stored c1 id-c1 7']);
+  });
+
+  it('waits as long as it is asked to, but not for ever', async () => {
+    const { outbox, log, state } = setUp();
+    for (const after of [30, 86_400]) state.answers.push(() => Promise.reject(new ApiError(503, 'unknown', 'away', after)));
+    outbox.send(pending('c1'));
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(log).toEqual(['post c1']);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(log).toEqual(['post c1', 'post c1']);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(log).toEqual(['post c1', 'post c1', 'post c1', 'stored c1 id-c1 7']);
+  });
+
   it('sends a message once however often it is handed in', async () => {
     const { outbox, log, state } = setUp();
     state.answers.push(away);

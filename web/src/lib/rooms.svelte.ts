@@ -20,8 +20,8 @@ export class Rooms {
   /** How often the list was asked for, and which of these answers it is from. */
   #asked = 0;
   #answered = 0;
-  /** What the connection told while the list was under way, which may be older than that. */
-  #news: (() => void)[] | null = null;
+  /** What the connection told while a list was under way, which may be older than that; for each list by itself. */
+  #news = new Set<(() => void)[]>();
 
   find(id: string): Room | undefined {
     return this.list.find((room) => room.id === id);
@@ -35,8 +35,8 @@ export class Rooms {
     return local.get(LAST);
   }
 
-  /** Loads what the signed-in member, or anybody, may see; an answer that a later one overtook is let go. */
-  async load(signedIn: boolean): Promise<void> {
+  /** Loads what the signed-in member, or anybody, may see; false when a later answer overtook this one. */
+  async load(signedIn: boolean): Promise<boolean> {
     const turn = ++this.#asked;
     const [mine, open] = await Promise.all([
       signedIn ? api.rooms() : [],
@@ -45,13 +45,14 @@ export class Rooms {
         throw error;
       }),
     ]);
-    if (turn < this.#answered) return;
+    if (turn < this.#answered) return false;
     this.#answered = turn;
     const first = local.get(MARKS) === null;
     this.list = mine;
     this.open = open.filter((room) => !mine.some((one) => one.id === room.id));
     if (signedIn) this.#keep(baseline(this.marks, mine, first));
     this.loaded = true;
+    return true;
   }
 
   async create(name: string, visibility: Room['visibility']): Promise<Room> {
@@ -89,19 +90,18 @@ export class Rooms {
   /** Reads the member's list anew, so that nothing is missed that came before the connection did. */
   async refresh(): Promise<void> {
     const news: (() => void)[] = [];
-    this.#news = news;
+    this.#news.add(news);
     try {
-      await this.load(true);
-      if (this.#news === news) for (const one of news) one();
+      if (await this.load(true)) for (const one of news) one();
     } catch (error) {
-      if (this.#news === news && error instanceof ApiError && error.status === 401) this.onsignedout();
+      if (this.#news.has(news) && error instanceof ApiError && error.status === 401) this.onsignedout();
     } finally {
-      if (this.#news === news) this.#news = null;
+      this.#news.delete(news);
     }
   }
 
   clear(): void {
-    this.#news = null;
+    this.#news.clear();
     this.#answered = ++this.#asked;
     this.list = [];
     this.open = [];
@@ -110,7 +110,7 @@ export class Rooms {
 
   #tell(news: () => void): void {
     news();
-    this.#news?.push(news);
+    for (const open of this.#news) open.push(news);
   }
 
   #keep(marks: Marks): void {

@@ -53,6 +53,25 @@ describe('the list of rooms', () => {
     expect(names()).toEqual(['two']);
   });
 
+  it('keeps what the connection told while two lists were under way, of which the later one failed', async () => {
+    await rooms.load(true);
+    let open: () => void = () => undefined;
+    gate = new Promise((resolve) => (open = resolve));
+    const first = rooms.refresh();
+    await vi.waitFor(() => expect(asked).toBe(4));
+    gate = Promise.resolve();
+    rooms.hear({ type: 'room_created', ...room({ id: 'room-2', name: 'two' }) });
+    const answer = globalThis.fetch;
+    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('failed to fetch')));
+    const second = rooms.refresh();
+    rooms.hear({ type: 'room_created', ...room({ id: 'room-3', name: 'three' }) });
+    await second;
+    vi.stubGlobal('fetch', answer);
+    open();
+    await first;
+    expect(names()).toEqual(['one', 'two', 'three']);
+  });
+
   it('says that the session is over when it is', async () => {
     const over = vi.fn();
     rooms.onsignedout = over;

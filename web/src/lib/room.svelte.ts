@@ -263,8 +263,8 @@ export class OpenRoom {
         this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
       }
       this.#again.gap.done();
-    } catch {
-      if (generation === this.#loadingPage) this.#tryAgain('gap', () => this.#fillGap());
+    } catch (error) {
+      if (generation === this.#loadingPage) this.#failed('gap', error, () => this.#fillGap());
     } finally {
       this.#filling = false;
       if (generation !== this.#loadingPage) void this.#fillGap();
@@ -275,8 +275,13 @@ export class OpenRoom {
     return this.#stopped ? null : timelines.gap(this.timeline, this.#head);
   }
 
-  #tryAgain(job: 'gap' | 'anew' | 'join', what: () => unknown): void {
-    if (!this.#stopped) this.#again[job].later(what);
+  /** Tries a job once more later, unless it failed for good and everything with it. */
+  #failed(job: 'gap' | 'anew' | 'join', error: unknown, what: () => unknown): void {
+    if (this.#stopped) return;
+    if (!isFinal(error)) return this.#again[job].later(what);
+    this.close();
+    // Who never had a session loses the room, not the session.
+    this.status = error.status === 401 && this.me ? 'signed_out' : 'gone';
   }
 
   async #loadNewest(head: number): Promise<void> {
@@ -361,8 +366,8 @@ export class OpenRoom {
     try {
       await this.#loadNewest(this.#head);
       this.#again.anew.done();
-    } catch {
-      this.#tryAgain('anew', () => this.#loadAnew());
+    } catch (error) {
+      this.#failed('anew', error, () => this.#loadAnew());
     }
   }
 
@@ -373,17 +378,8 @@ export class OpenRoom {
 
   /** The server lets this reader listen no more: says why, or asks once more when nothing speaks against it. */
   async #ended(again: () => void): Promise<void> {
-    try {
-      await api.room(this.id);
-    } catch (error) {
-      if (this.#stopped) return;
-      if (isFinal(error)) {
-        // Who never had a session loses the room, not the session.
-        this.status = error.status === 401 && this.me ? 'signed_out' : 'gone';
-        return;
-      }
-    }
-    this.#tryAgain('join', again);
+    const refused = await api.room(this.id).catch((error: unknown) => error);
+    this.#failed('join', refused, again);
   }
 
   async #loadPresence(): Promise<void> {

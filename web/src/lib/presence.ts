@@ -2,12 +2,12 @@
 // those of connections, of which one person may have several, and do not say as what somebody is seen;
 // so the server is asked again after what the list cannot know by itself.
 
-import type { Kind, PresenceMember, Status } from './types';
+import type { Kind, PresenceMember, RoomEvent } from './types';
 
 export type PresenceEvent =
   | { event: 'join'; user: string; name: string; kind: Kind }
   | { event: 'leave'; user: string }
-  | { event: 'status'; user: string; name: string; kind: Kind; status: Status };
+  | Extract<RoomEvent, { type: 'presence' }>;
 
 export interface People {
   members: readonly PresenceMember[];

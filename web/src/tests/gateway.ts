@@ -11,8 +11,8 @@ interface Command {
   presence_stats?: { channel: string };
 }
 
-/** The most that the gateway hands out with a subscription. */
-const MOST_MISSED = 1000;
+/** The most that the gateway hands out with a subscription, as the server does. */
+const MOST_MISSED = 10_000;
 
 export class FakeServer {
   stored: Message[] = [];
@@ -26,6 +26,8 @@ export class FakeServer {
   away = false;
   /** Whether what was posted is stored without an answer. */
   mute = false;
+  /** Whether it goes on with a subscription where it was; else it only says where the room is now. */
+  recovers = true;
   /** Whether it takes what comes by the socket without a word. */
   deaf = false;
   requests: string[] = [];
@@ -129,7 +131,7 @@ export class FakeServer {
     const { recover, offset = 0, epoch } = command.subscribe;
     const place = { recoverable: true, positioned: true, epoch: this.epoch, was_recovering: recover ?? false };
     const missed = this.stored.slice(offset);
-    const recovered = recover === true && epoch === this.epoch && offset <= this.head && missed.length <= MOST_MISSED;
+    const recovered = this.recovers && recover === true && epoch === this.epoch && offset <= this.head && missed.length <= MOST_MISSED;
     if (!recovered) return { id, subscribe: { ...place, offset: this.head } };
     const publications = missed.map((data) => ({ data, offset: data.seq }));
     return { id, subscribe: { ...place, recovered, offset, publications } };

@@ -25,11 +25,11 @@ describe('the people of a room', () => {
 
   it('are seen as what they say, in the same place', () => {
     const members = [anna, { ...bot, status: 'online' as const, since: NOW }];
-    const changed = apply(members, { event: 'status', user: 'anna', name: 'Anna', kind: 'human', status: 'away' }, NOW);
+    const changed = apply(members, { type: 'presence', event: 'status', user: 'anna', name: 'Anna', kind: 'human', status: 'away' }, NOW);
     expect(changed).toEqual({ members: [{ ...anna, status: 'away' }, members[1]], doubtful: false });
   });
 
   it('are not all known when somebody else changes', () => {
-    expect(apply([anna], { event: 'status', ...bot, status: 'busy' }, NOW)).toEqual({ members: [anna], doubtful: true });
+    expect(apply([anna], { type: 'presence', event: 'status', ...bot, status: 'busy' }, NOW)).toEqual({ members: [anna], doubtful: true });
   });
 });

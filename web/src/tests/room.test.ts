@@ -107,8 +107,9 @@ describe('an open room', () => {
     expect(server.requests.filter((request) => request.includes('_seq='))).toHaveLength(1);
   });
 
-  it('loads what was missed when that is too much for the connection', async () => {
+  it('loads what was missed when the connection does not bring it', async () => {
     await enter(5);
+    server.recovers = false;
     await breaks(() => server.stored.push(...messages(6, 2500)));
     expect(seqs()).toEqual(upTo(2500));
     expect(server.requests.filter((request) => request.includes('after_seq=')).map((url) => new URL(url.slice(4)).search)).toEqual([
@@ -361,6 +362,21 @@ describe('a room that ends for its reader', () => {
     end();
     await settled();
     expect(open.status).toBe(shown);
+    server.requests = [];
+    open.say('one', null);
+    await settled(120_000);
+    expect(server.requests).toEqual([]);
+  });
+
+  it('is gone also when that comes out while what was missed is asked for', async () => {
+    await enter(2);
+    const answer = server.fetch;
+    vi.stubGlobal('fetch', async (request: Request) =>
+      request.url.includes('after_seq=') ? Response.json({ error: 'no', code: 'no' }, { status: 404 }) : answer(request),
+    );
+    server.tell(message(4));
+    await settled();
+    expect(open.status).toBe('gone');
   });
 
   it('is just gone for a reader who never had a session', async () => {

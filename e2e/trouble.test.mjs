@@ -245,3 +245,15 @@ story('a browser that the server no longer knows is not locked out', async ({ se
   await ann.makesTheFirstRoom('a new start');
   await ann.says('here again');
 });
+
+story('who reads along without a session stays, when the server takes its token no more', async ({ server, sit }) => {
+  const sam = await sit('Sam');
+  await sam.page.goto('/');
+  await sam.heading('welcome').waitFor();
+  await sam.button(/watching|here/).first().waitFor();
+  await server.restartEmpty();
+  const [welcome] = await server.call('GET', '/api/public/rooms');
+  await server.call('POST', `/api/rooms/${welcome.id}/messages`, { key: await server.operatorKey(), body: { sender: 'host', content: 'A new start' } });
+  await sam.sees('A new start');
+  assert.equal(new URL(sam.page.url()).pathname, '/');
+});

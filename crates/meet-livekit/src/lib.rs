@@ -4,8 +4,6 @@
 //! is written here, brings what came back, and says what time it is. Names and rules are facts of the public protocol,
 //! `livekit/protocol` on GitHub; each module names the file.
 
-#![expect(clippy::doc_markdown, reason = "LiveKit is a name")]
-
 pub mod model;
 mod protojson;
 pub mod room_service;

@@ -267,7 +267,7 @@ impl Session {
                 ReadOn::All if is_settled => return Ok(()),
                 ReadOn::All => {
                     // From here on nothing may be lost; one more look shows what was until now.
-                    outbox.keep(Keep::All);
+                    outbox.settle();
                     is_settled = true;
                 }
                 ReadOn::Page => ask = PAGE.min(ask * 2),

@@ -149,6 +149,15 @@ impl Outbox {
         has_lost
     }
 
+    /// Keeps everything from here on, and lets go of what the store has of what waits: whoever goes on with an empty
+    /// queue must look into the store once more.
+    pub fn settle(&self) {
+        let mut state = lock(&self.state);
+        state.keep = Keep::All;
+        state.forget_stored();
+        state.has_lost = false;
+    }
+
     /// Takes everything that waits.
     pub fn drain(&self) -> Drained {
         let mut state = lock(&self.state);

@@ -78,6 +78,24 @@ async fn a_spectator_that_reads_slowly_gets_nothing_of_what_was_said_while_the_r
 }
 
 #[tokio::test]
+async fn a_spectator_that_comes_back_from_before_the_room_was_public_begins_at_its_head() {
+    let server = Server::start().await;
+    let owner = server.operator();
+    let room = owner.room("r").await;
+    server.store_unheard(&owner, &room, "Bob", 20).await;
+    owner.patch(&format!("/api/rooms/{room}"), json!({ "visibility": "public" })).await.expect(200);
+    server.store_unheard(&owner, &room, "Bob", 400).await;
+    let stranger = server.stranger();
+    let token = connection_token(&stranger).await;
+    let (mut wire, _) = Wire::connect(server.address, Protocol::Protobuf, &token).await;
+    let ticket = chat(&room, &subscribe_token(&stranger, &room).await);
+    let begun = wire.subscribe(SubscribeRequest { recover: true, offset: 10, ..ticket }).await;
+    assert_eq!((begun.recovered, begun.was_recovering, begun.offset), (false, true, 420));
+    owner.say(&room, "Ann", "now").await;
+    assert_eq!(wire.publication().await.offset, 421, "and nothing of what lies between");
+}
+
+#[tokio::test]
 async fn what_was_stored_is_acknowledged_before_the_server_stops() {
     let mut setup = Setup::on(Database::sqlite());
     let mut key = None;

@@ -39,6 +39,9 @@ const HISTORY_BYTES: usize = 512 * 1024;
 /// How many messages are read from the store at a time.
 const PAGE: u32 = 100;
 
+/// What is said of users who are not there, and of those who are none of the client's business.
+const NO_SUCH_USER: &str = "there is no such user for you";
+
 /// Why a question is not answered as its client hoped.
 enum Refusal {
     Error(Refused),
@@ -201,11 +204,15 @@ impl Peer {
     async fn watch(&mut self, user: UserId, channel: String) -> Result<Subscribed, Refusal> {
         let member = self.member.clone().ok_or(ErrorCode::PermissionDenied)?;
         if !self.app.may_see_status(&member, user).await? {
-            return Err(denied("there is no such user for you"));
+            return Err(denied(NO_SUCH_USER));
         }
         let address = Address::status(member.tenant, user);
         let place = (address, Standing::Unseen, false);
         let subscription = self.app.listen(Some(&member), &self.connection, place).await?;
+        // Whoever left the shared room before is noticed here, and from here on by what is published.
+        if !self.app.may_see_status(&member, user).await? {
+            return Err(denied(NO_SUCH_USER));
+        }
         self.keep(address, channel, subscription);
         let data = json(&self.app.status_of(member.tenant, user));
         Ok(Subscribed { ttl: None, data, history: None })
@@ -346,6 +353,8 @@ impl App {
     async fn missed(&self, access: &RoomAccess, since: Option<Position>) -> Result<History, Error> {
         let RoomAccess { room, .. } = access;
         let (epoch, head) = (&room.epoch, room.head_seq);
+        // What lies before the floor is not for this client, so nothing goes on from there.
+        let since = since.filter(|since| since.offset >= access.floor);
         let since = since.filter(|since| since.epoch.is_empty() || since.epoch == *epoch);
         match since.and_then(|since| Some((since.offset, head.checked_sub(since.offset)?))) {
             Some((after, 1..=MAX_MISSED)) => {

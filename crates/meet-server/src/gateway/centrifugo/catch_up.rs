@@ -36,7 +36,8 @@ impl Behind {
     /// Notes that a client lacks something of a room. While it is read the queue may overflow, because what is lost is
     /// in the store.
     pub(super) fn note(&mut self, room: Address, outbox: &Outbox) {
-        if self.rooms.is_empty() {
+        // Not while the queue is yet to be asked what it lost.
+        if self.rooms.is_empty() && !self.may_lose {
             outbox.keep(Keep::NotStored);
             self.may_lose = true;
         }
@@ -120,10 +121,10 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use meet_api::{RoomId, TenantId};
+    use meet_api::{ChosenStatus, Kind, Message, MessageId, MessageTag, RoomId, TenantId, Timestamp, UserId};
     use uuid::Uuid;
 
-    use crate::hub::{Hub, Scope};
+    use crate::hub::{Hub, Scope, Standing};
 
     use super::*;
 
@@ -147,6 +148,43 @@ mod tests {
         assert_eq!(behind.next(outbox, all()), Some(room(1)));
         assert!(behind.is_any(), "the queue has to be asked");
         assert_eq!((behind.next(outbox, all()), behind.is_any()), (None, false));
+    }
+
+    #[test]
+    fn what_the_queue_lost_is_looked_for_even_when_another_room_came_up_meanwhile() {
+        let hub = Hub::default();
+        let connection = hub.connect(Uuid::nil(), None, Scope::Many, 0);
+        let (outbox, all) = (connection.outbox(), || [room(1), room(2), room(3)].into_iter());
+        let unseen = (Standing::Unseen, ChosenStatus::Online);
+        let _subscription = connection.subscribe(room(3), unseen, false, Timestamp::from_millis(0));
+        let mut behind = Behind::default();
+        behind.note(room(1), outbox);
+        for seq in 1..=2 {
+            hub.publish(room(3), &[Publication::message(room(3), Arc::new(message(seq))).into()]);
+        }
+        assert_eq!(behind.next(outbox, all()), Some(room(1)));
+        behind.note(room(2), outbox);
+        assert_eq!(behind.next(outbox, all()), Some(room(2)));
+        let looked_at = std::iter::from_fn(|| behind.next(outbox, all()));
+        assert_eq!(looked_at.collect::<Vec<_>>(), all().collect::<Vec<_>>());
+        assert!(!behind.is_any());
+    }
+
+    fn message(seq: u64) -> Message {
+        let (room, nobody) = (RoomId::from_uuid(Uuid::from_u128(3)), Uuid::nil());
+        Message {
+            id: MessageId::from_uuid(nobody),
+            room_id: room,
+            room_id_again: room,
+            seq,
+            tag: MessageTag::Message,
+            user: UserId::from_uuid(nobody),
+            sender: "Ann".into(),
+            sender_type: Kind::Human,
+            content: "hi".into(),
+            reply_to: None,
+            created_at: Timestamp::from_millis(0),
+        }
     }
 
     #[test]

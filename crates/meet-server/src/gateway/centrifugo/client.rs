@@ -169,7 +169,10 @@ impl Client {
             self.speak().await?;
             self.hear().await?;
             if self.peer.behind.is_any() {
-                Box::pin(self.catch_up()).await?;
+                match Box::pin(self.catch_up()).await {
+                    Err(End::Close(code)) => return Err(self.end(code).await),
+                    caught_up => caught_up?,
+                }
                 self.speak().await?;
             }
             self.flush().await?;

@@ -59,6 +59,12 @@ pub enum KeysError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no space for the file.
+    #[error("the disk of {} is full: free some space on it, then start again", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not what the server wrote.
     #[error(
         "line {line} of the signing keys in {} is not one of connection, previous_connection, subscription and \
@@ -131,7 +137,10 @@ impl SigningKeys {
     /// [`KeysError`] for a file that cannot be read, and for keys that are too short or twice the same.
     pub(crate) fn load(config: &Config, clock: &Clock) -> Result<Self, KeysError> {
         let path = config.data_dir.join(KEYS_FILE);
-        let unreadable = |source| KeysError::Unreadable { path: path.clone(), source };
+        let unreadable = |source: io::Error| match source.kind() {
+            io::ErrorKind::StorageFull => KeysError::DiskFull { path: path.clone() },
+            _ => KeysError::Unreadable { path: path.clone(), source },
+        };
         let (mut document, preamble) = match fs::read_to_string(&path) {
             Ok(text) => (parse(&path, &text)?, ""),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (DocumentMut::new(), PREAMBLE),

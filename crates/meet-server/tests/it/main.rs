@@ -12,6 +12,7 @@ mod expiry;
 mod filters;
 mod gateway;
 mod gateway_catch_up;
+mod gateway_expiry;
 mod gateway_invisible;
 mod gateway_model;
 mod gateway_security;

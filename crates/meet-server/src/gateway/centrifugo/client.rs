@@ -178,6 +178,10 @@ impl Client {
             self.flush().await?;
             let outbox = Arc::clone(self.peer.connection.outbox());
             let (deadline, now) = (self.session.deadline(), self.peer.app.clock().monotonic());
+            if deadline <= now {
+                self.tick().await?;
+                continue;
+            }
             tokio::select! {
                 () = outbox.wait() => {}
                 incoming = self.line.recv() => self.receive(incoming?)?,

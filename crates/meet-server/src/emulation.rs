@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use meet_centrifuge::session::Emulation;
+use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 
-use crate::{clock::Clock, error::Error, limits::Share};
+use crate::{clock::Clock, error::Error, limits::Share, secret::new_secret};
 
 /// How many frames may wait for one connection.
 const WAITING_FRAMES: usize = 4;
@@ -51,9 +51,7 @@ impl Emulated {
 
     /// A place for a new stream, under a secret of 256 random bits.
     pub(crate) fn open(&self, clock: &Clock) -> Place {
-        let mut random = [0; 32];
-        clock.fill(&mut random);
-        let session = URL_SAFE_NO_PAD.encode(random);
+        let session = new_secret(clock, "", 32).expose_secret().to_owned();
         let (sender, frames) = mpsc::channel(WAITING_FRAMES);
         self.streams().insert(session.clone(), sender);
         Place { table: self.clone(), session, frames }

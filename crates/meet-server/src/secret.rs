@@ -29,7 +29,8 @@ pub(crate) fn new_invite(clock: &Clock) -> SecretString {
     new_secret(clock, "", 18)
 }
 
-fn new_secret(clock: &Clock, prefix: &str, bytes: usize) -> SecretString {
+/// A secret of so many random bytes in URL-safe characters, behind a prefix.
+pub(crate) fn new_secret(clock: &Clock, prefix: &str, bytes: usize) -> SecretString {
     let mut random = vec![0; bytes];
     clock.fill(&mut random);
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)).into()

@@ -14,6 +14,7 @@ use crate::{
     app::App,
     auth::{Member, Proof, Who},
     error::Error,
+    hub::Address,
     rooms::RoomAccess,
 };
 
@@ -145,10 +146,10 @@ fn end(exp: i64, nbf: Option<i64>, now: Timestamp) -> Result<Timestamp, TokenErr
 
 impl Member {
     /// The channels that a connection of this member hears without asking for them.
-    pub fn server_channels(&self, user: UserId) -> Vec<String> {
-        let org = (!self.is_guest()).then(|| format!("org:{}", self.tenant));
-        let role = format!("role:{}:{}", self.tenant, self.role.as_str());
-        [format!("user:{user}")].into_iter().chain(org).chain([role]).collect()
+    pub fn server_channels(&self, user: UserId) -> impl Iterator<Item = Address> + use<> {
+        let (own, role) = (Address::user(self.tenant, user), Address::role(self.tenant, self.role));
+        let org = (!self.is_guest()).then(|| Address::org(self.tenant));
+        [own].into_iter().chain(org).chain([role])
     }
 }
 
@@ -182,7 +183,8 @@ fn tenant_and_role(channels: &[String], user: UserId) -> Option<(TenantId, Role)
     };
     let (tenant, role) = role.strip_prefix("role:")?.split_once(':')?;
     let (tenant, role) = (tenant.parse::<TenantId>().ok()?, Role::from_word(role)?);
-    let is_whole = *own == format!("user:{user}") && org.is_none_or(|org| *org == format!("org:{tenant}"));
+    let is_whole =
+        *own == Address::user(tenant, user).name() && org.is_none_or(|org| *org == Address::org(tenant).name());
     is_whole.then_some((tenant, role))
 }
 
@@ -209,7 +211,7 @@ impl App {
                 let user = self.user_of(member, named).await?;
                 ConnectionPayload {
                     sub: user.id.to_string(),
-                    channels: member.server_channels(user.id),
+                    channels: member.server_channels(user.id).map(|address| address.name()).collect(),
                     info: Some(Info { name: user.name, kind: user.kind }),
                     meta: Some(Meta { session: member.session, generation: member.generation }),
                     iat,
@@ -236,7 +238,7 @@ impl App {
             Some(member) => self.user_of(member, named).await?.id.to_string(),
         };
         let (iat, exp) = life(self.steady_now());
-        let payload = SubscriptionPayload { sub, channel: format!("chat:{}", room.room.id), iat, exp, nbf: None };
+        let payload = SubscriptionPayload { sub, channel: room.address().name(), iat, exp, nbf: None };
         issue(self.signing_keys().subscription.sign(&payload), exp)
     }
 

@@ -50,6 +50,15 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(centrifugo::routes())
 }
 
+/// The bounds of every WebSocket.
+fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_BODY)
+        .max_frame_size(MAX_BODY)
+}
+
 /// A room's WebSocket: its messages as they are stored, and with `since` everything before them too.
 #[utoipa::path(
     get, path = "/api/rooms/{id}/ws", operation_id = "room-socket", tag = "Streams",
@@ -83,12 +92,7 @@ async fn room_socket(
         return Ok(error_answer(ErrorCode::UpgradeRequired, "expected WebSocket upgrade"));
     };
     let reader = reader(&app, caller, access, &query, since, ip, Encoding::Frame).await?;
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MAX_BODY)
-        .max_frame_size(MAX_BODY);
-    Ok(upgrade.on_upgrade(move |socket| {
+    Ok(bounded(upgrade).on_upgrade(move |socket| {
         let transport = Transport::web_socket(socket, app.clock().clone());
         app.tasks().clone().spawn(reader.run(app, transport));
         std::future::ready(())

@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
@@ -18,6 +17,7 @@ use crate::{
     clock::Clock,
     config::{Config, MIN_SECRET, Realtime},
     data_dir,
+    secret::new_secret,
 };
 
 use super::TokenError;
@@ -151,7 +151,7 @@ impl SigningKeys {
         let mut is_made = false;
         let mut current = |source: &Source| {
             secret(&found, source).cloned().unwrap_or_else(|| {
-                let made = random(clock);
+                let made = new_secret(clock, "", MIN_SECRET);
                 document[source.entry] = toml_edit::value(made.expose_secret());
                 is_made = true;
                 made
@@ -169,7 +169,7 @@ impl SigningKeys {
 
     /// Keys that nobody else has, for a process that serves nobody.
     pub(crate) fn unkept(clock: &Clock) -> Self {
-        let key = || SigningKey::new(&random(clock), None);
+        let key = || SigningKey::new(&new_secret(clock, "", MIN_SECRET), None);
         Self { connection: key(), subscription: key() }
     }
 }
@@ -247,12 +247,6 @@ fn check(found: &[Found]) -> Result<(), KeysError> {
 
 fn secret<'a>(found: &'a [Found], source: &Source) -> Option<&'a SecretString> {
     found.iter().find(|found| found.entry == source.entry).map(|found| &found.secret)
-}
-
-fn random(clock: &Clock) -> SecretString {
-    let mut random = [0; MIN_SECRET];
-    clock.fill(&mut random);
-    URL_SAFE_NO_PAD.encode(random).into()
 }
 
 #[cfg(test)]

@@ -3,18 +3,12 @@
 use meet_api::Message;
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Ended, Realtime, Server, Setup, connection_token, eventually, subscribe_token};
+use crate::support::{Caller, Ended, Realtime, Server, Setup, code, connection_token, eventually, subscribe_token};
 
 /// The offsets of a reply's publications.
 fn offsets(publications: &Value) -> Vec<u64> {
     let publications = publications.as_array().into_iter().flatten();
     publications.map(|publication| publication["offset"].as_u64().unwrap()).collect()
-}
-
-/// The code of a refused command.
-#[track_caller]
-fn code(reply: &Value) -> u64 {
-    reply["error"]["code"].as_u64().unwrap_or_else(|| panic!("no error in {reply}"))
 }
 
 #[tokio::test]

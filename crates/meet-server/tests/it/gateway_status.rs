@@ -2,13 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Caller, Realtime, Server};
-
-/// The code of a refused command.
-#[track_caller]
-fn code(reply: &Value) -> u64 {
-    reply["error"]["code"].as_u64().unwrap_or_else(|| panic!("no error in {reply}"))
-}
+use crate::support::{Caller, Realtime, Server, code};
 
 /// The id of whom a caller's session is.
 async fn user_id(caller: &Caller) -> String {

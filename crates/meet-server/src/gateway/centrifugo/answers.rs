@@ -45,13 +45,12 @@ const NO_SUCH_USER: &str = "there is no such user for you";
 /// Why a question is not answered as its client hoped.
 enum Refusal {
     Error(Refused),
-    Code(ErrorCode),
     End(DisconnectCode),
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self::Code(code)
+        Self::Error(code.into())
     }
 }
 
@@ -65,7 +64,6 @@ impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Error(error) => Self::Refused(error),
-            Refusal::Code(code) => code.into(),
             Refusal::End(code) => code.into(),
         }
     }
@@ -75,33 +73,33 @@ impl From<Refusal> for Answer {
 /// which lies in the range left to applications.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let (code, temporary) = match &error {
+        let refused = |code: ErrorCode| Refused { message: error.to_string(), ..code.into() };
+        let own = |code| Refused { code, message: error.to_string(), temporary: false };
+        Self::Error(match &error {
             Error::InvalidKey => return Self::End(DisconnectCode::InvalidToken),
             Error::RoomNotFound | Error::MissingKey | Error::Expired | Error::ReadOnly | Error::Forbidden(_) => {
-                (ErrorCode::PermissionDenied.number(), false)
+                refused(ErrorCode::PermissionDenied)
             }
-            Error::RateLimited(_) => (ErrorCode::TooManyRequests.number(), true),
+            Error::RateLimited(_) => refused(ErrorCode::TooManyRequests),
             Error::Invalid(_) | Error::UnknownCursor(_) | Error::TooLarge(_) | Error::Text(_) => {
-                (ErrorCode::BadRequest.number(), false)
+                refused(ErrorCode::BadRequest)
             }
-            Error::IdempotencyConflict | Error::NameTaken(_) | Error::RoomFull => (409, false),
-            Error::QuotaExceeded | Error::DiskFull => (507, false),
+            Error::IdempotencyConflict | Error::NameTaken(_) | Error::RoomFull => own(409),
+            Error::QuotaExceeded | Error::DiskFull => own(507),
             other => {
                 tracing::warn!(
                     error = other as &dyn std::error::Error,
                     "a client of the gateway could not be answered"
                 );
-                (ErrorCode::Internal.number(), true)
+                refused(ErrorCode::Internal)
             }
-        };
-        Self::Error(Refused { code, message: error.to_string(), temporary })
+        })
     }
 }
 
 /// A refusal for want of a right, with what would help.
 fn denied(sentence: &str) -> Refusal {
-    let code = ErrorCode::PermissionDenied.number();
-    Refusal::Error(Refused { code, message: sentence.to_owned(), temporary: false })
+    Refusal::Error(Refused { message: sentence.to_owned(), ..ErrorCode::PermissionDenied.into() })
 }
 
 /// Where a part of a room's history is read from.
@@ -341,10 +339,12 @@ impl Peer {
 
 /// What a member hears without asking, and how it stands there. Its own channel also says that it is connected.
 fn server_side(member: &Member) -> impl Iterator<Item = (Address, Standing)> {
-    let own = member.user().map(|user| (Address::user(member.tenant, user.id), Standing::Present(user.clone())));
-    let org = (!member.is_guest()).then(|| (Address::org(member.tenant), Standing::Unseen));
-    let role = (Address::role(member.tenant, member.role), Standing::Unseen);
-    own.into_iter().chain(org).chain([role])
+    member.user().into_iter().flat_map(|user| {
+        member.server_channels(user.id).map(|address| match address.channel {
+            Channel::User(_) => (address, Standing::Present(user.clone())),
+            _ => (address, Standing::Unseen),
+        })
+    })
 }
 
 impl App {

@@ -26,11 +26,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    edge::{ClientIp, MAX_BODY, Query, RawBody, Refusal, TakesPlace, error_answer, has_foreign_origin},
+    edge::{ClientIp, Query, RawBody, Refusal, TakesPlace, error_answer, has_foreign_origin},
     error::Error,
 };
 
-use super::{READ_BUFFER, WRITE_BUFFER};
+use super::bounded;
 
 use client::Client;
 use line::{Form, Line};
@@ -89,13 +89,7 @@ async fn socket(
     };
     let slot = app.take_slot(None, None, connecting.ip)?;
     let protocol = protocol_of(&headers, &connecting.query);
-    let upgrade = upgrade
-        .protocols([PROTOBUF, JSON])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MAX_BODY)
-        .max_frame_size(MAX_BODY);
-    Ok(upgrade.on_upgrade(move |socket| {
+    Ok(bounded(upgrade.protocols([PROTOBUF, JSON])).on_upgrade(move |socket| {
         let line = Line::web_socket(socket, protocol);
         app.tasks().clone().spawn(Client::new(app, line, protocol, None, slot).run());
         std::future::ready(())

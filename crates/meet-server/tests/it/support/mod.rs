@@ -15,7 +15,7 @@ pub(crate) use caller::{Answer, Caller};
 pub(crate) use database::{Database, databases};
 pub(crate) use emulated::{Emulated, Form};
 pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
-pub(crate) use realtime::{Realtime, connection_token, subscribe_token};
+pub(crate) use realtime::{Realtime, code, connection_token, subscribe_token};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
 pub(crate) use visitors::{Held, eventually, exchange, operations};

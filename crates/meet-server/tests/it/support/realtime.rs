@@ -133,6 +133,12 @@ impl Realtime {
     }
 }
 
+/// The code of a refused command.
+#[track_caller]
+pub(crate) fn code(reply: &Value) -> u64 {
+    reply["error"]["code"].as_u64().unwrap_or_else(|| panic!("no error in {reply}"))
+}
+
 fn is_of_lobby(push: &Value) -> bool {
     push["channel"].as_str().is_some_and(|channel| channel.starts_with("org:"))
 }

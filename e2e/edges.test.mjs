@@ -10,7 +10,7 @@ const ALLOWED = {
   'meet-centrifuge': [],
   'meet-livekit': [],
   'meet-store': ['meet-api'],
-  'meet-server': ['meet-api', 'meet-centrifuge', 'meet-store'],
+  'meet-server': ['meet-api', 'meet-centrifuge', 'meet-livekit', 'meet-store'],
   'meet-ai': ['meet-api', 'meet-server'],
 };
 // May depend on anything, and nothing may depend on them.

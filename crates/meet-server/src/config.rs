@@ -8,6 +8,7 @@
 //! clock by itself: callers hand in what they have.
 
 mod address;
+mod calls;
 mod exposure;
 mod settings;
 
@@ -23,6 +24,7 @@ use meet_store::{Location, SecretUrl};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use address::{Hosts, Origin, PublicUrl};
+pub use calls::{Conference, LiveKit, Provider, QuickRooms, RealtimeKit, ServiceUrl, Turnstile};
 pub use exposure::{Exposed, machine_address};
 
 /// The port that the server listens on unless told otherwise.
@@ -59,6 +61,16 @@ pub struct Config {
     pub metrics: Metrics,
     /// How tokens of the realtime gateway are signed.
     pub realtime: Realtime,
+    /// Who carries the calls.
+    pub conference: Conference,
+    /// A LiveKit server.
+    pub livekit: LiveKit,
+    /// An app of Cloudflare RealtimeKit.
+    pub realtimekit: RealtimeKit,
+    /// The check for bots.
+    pub turnstile: Turnstile,
+    /// Rooms without an owner.
+    pub quick_rooms: QuickRooms,
     /// How much of everything one caller gets.
     pub limits: Limits,
 }
@@ -198,6 +210,11 @@ impl Default for Config {
             log: "info,refinery_core=warn".to_owned(),
             metrics: Metrics::default(),
             realtime: Realtime::default(),
+            conference: Conference::default(),
+            livekit: LiveKit::default(),
+            realtimekit: RealtimeKit::default(),
+            turnstile: Turnstile::default(),
+            quick_rooms: QuickRooms::default(),
             limits: Limits::default(),
         }
     }
@@ -276,17 +293,19 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration: defaults, then the file (or the one that `MEET_AI_CONFIG` names),
-    /// then the environment, then `overrides`. An empty value stands for the default.
+    /// Reads the configuration: defaults, then the variables of the call-room adapter that came before, then the file
+    /// (or the one that `MEET_AI_CONFIG` names), then the environment, then `overrides`. An empty value stands for the
+    /// default.
     pub fn load(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
         overrides: Overrides,
     ) -> Result<Self, ConfigError> {
-        let env: Vec<(String, String)> = env.filter(|(name, _)| name.starts_with(settings::PREFIX)).collect();
+        let (env, others): (Vec<_>, Vec<_>) = env.partition(|(name, _)| name.starts_with(settings::PREFIX));
         let named = env.iter().find(|(name, value)| name == settings::FILE_VARIABLE && !value.is_empty());
         let file = file.map(Path::to_path_buf).or_else(|| named.map(|(_, value)| PathBuf::from(value)));
         let mut config = Self::default();
+        settings::apply_adapter_env(&mut config, &others)?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(&path)
                 .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
@@ -313,6 +332,7 @@ impl Config {
         if let Some((one, other)) = self.realtime.same() {
             return invalid(one, &format!("must not be the same as {other}: every key signs for itself"));
         }
+        calls::check(&self.conference, &self.livekit, &self.realtimekit, &self.turnstile)?;
         match (self.trusted_proxies.is_empty(), &self.client_ip_header) {
             (true, Some(_)) => invalid(
                 "MEET_AI_CLIENT_IP_HEADER",

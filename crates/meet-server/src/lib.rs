@@ -15,6 +15,7 @@ mod app;
 pub mod auth;
 pub mod backup;
 pub mod clock;
+mod conference;
 pub mod config;
 pub mod data_dir;
 pub mod doctor;

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use toml_edit::{Document, Item, Value};
 
-use super::{Config, ConfigError, MIN_SECRET, Origin, Overrides, PublicUrl, Signup};
+use super::{Config, ConfigError, MIN_SECRET, Origin, Overrides, Provider, PublicUrl, ServiceUrl, Signup};
 
 /// What the names of all environment variables start with.
 pub(super) const PREFIX: &str = "MEET_AI_";
@@ -20,6 +20,16 @@ pub(super) const PREFIX: &str = "MEET_AI_";
 pub(super) const FILE_VARIABLE: &str = "MEET_AI_CONFIG";
 /// What else has the prefix and belongs to clients.
 const OF_CLIENTS: [&str; 3] = ["MEET_AI_KEY", "MEET_AI_URL", "MEET_AI_OWN_KEYS"];
+/// The variables of the call-room adapter that came before, and what they set here.
+const OF_THE_ADAPTER: [(&str, &str); 7] = [
+    ("CF_API_TOKEN", "realtimekit.api_token"),
+    ("CF_ACCOUNT_ID", "realtimekit.account_id"),
+    ("RTK_APP_ID", "realtimekit.app_id"),
+    ("RTK_PRESET_NAME", "realtimekit.preset_name"),
+    ("RTK_SCREENSHARE_PRESET_NAME", "realtimekit.screenshare_preset_name"),
+    ("RTK_AUDIO_PRESET_NAME", "realtimekit.audio_preset_name"),
+    ("TURNSTILE_SECRET_KEY", "turnstile.secret_key"),
+];
 
 struct Setting {
     /// As it stands in the file: tables and keys joined by dots.
@@ -60,6 +70,23 @@ settings! {
     "realtime.previous_token_secret" => realtime.previous_token_secret,
     "realtime.subscription_secret" => realtime.subscription_secret,
     "realtime.previous_subscription_secret" => realtime.previous_subscription_secret,
+    "conference.provider" => conference.provider,
+    "livekit.url" => livekit.url,
+    "livekit.api_key" => livekit.api_key,
+    "livekit.api_secret" => livekit.api_secret,
+    "realtimekit.base_url" => realtimekit.base_url,
+    "realtimekit.account_id" => realtimekit.account_id,
+    "realtimekit.app_id" => realtimekit.app_id,
+    "realtimekit.api_token" => realtimekit.api_token,
+    "realtimekit.preset_name" => realtimekit.preset_name,
+    "realtimekit.screenshare_preset_name" => realtimekit.screenshare_preset_name,
+    "realtimekit.audio_preset_name" => realtimekit.audio_preset_name,
+    "turnstile.secret_key" => turnstile.secret_key,
+    "turnstile.site_key" => turnstile.site_key,
+    "turnstile.verify_url" => turnstile.verify_url,
+    "quick_rooms.max_age_seconds" => quick_rooms.max_age_seconds,
+    "quick_rooms.max_rooms" => quick_rooms.max_rooms,
+    "quick_rooms.max_participants" => quick_rooms.max_participants,
     "limits.keys_per_hour_per_ip" => limits.keys_per_hour_per_ip,
     "limits.rooms_per_day_per_key" => limits.rooms_per_day_per_key,
     "limits.messages_per_minute_per_key" => limits.messages_per_minute_per_key,
@@ -134,6 +161,9 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
                     LEVELS.join(", ")
                 ));
             }
+        }
+        "quick_rooms.max_age_seconds" if config.quick_rooms.max_age_seconds == 0 => {
+            return Err("must be at least 1: a room without an owner has to end".to_owned());
         }
         "client_ip_header" => {
             let is_token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -218,6 +248,18 @@ pub(super) fn apply_env(config: &mut Config, env: &[(String, String)]) -> Result
             return Err(ConfigError::Unknown { setting: name.clone(), nearest: nearest(name, Setting::variable) });
         };
         setting.apply(config, name, value)?;
+    }
+    Ok(())
+}
+
+/// Applies the variables of the adapter; the rest of the environment is none of ours.
+pub(super) fn apply_adapter_env(config: &mut Config, env: &[(String, String)]) -> Result<(), ConfigError> {
+    for (variable, name) in OF_THE_ADAPTER {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name);
+        let value = env.iter().find(|(given, _)| given == variable);
+        if let (Some(setting), Some((_, value))) = (setting, value) {
+            setting.apply(config, variable, value)?;
+        }
     }
     Ok(())
 }
@@ -367,6 +409,27 @@ impl Field for Signup {
 
     fn show(&self) -> Option<Value> {
         Some(if *self == Self::Open { "open" } else { "closed" }.into())
+    }
+}
+
+impl Field for Provider {
+    fn read(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|provider| provider.as_str() == text);
+        known.ok_or_else(|| format!("must be {}, and {text:?} is none of them", Self::ALL.map(Self::as_str).join(" or ")))
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(self.as_str().into())
+    }
+}
+
+impl Field for ServiceUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(self.as_str().into())
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`crate::calls`]' to decide and the store's to keep. Times and identities are arguments.
 
 mod fake;
+pub(crate) mod http;
 mod livekit;
 mod realtimekit;
 

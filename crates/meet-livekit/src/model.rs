@@ -74,9 +74,25 @@ pub struct Participant {
     /// Since when it is in the room.
     #[serde(with = "protojson::seconds", alias = "joined_at")]
     pub joined_at: UnixSeconds,
+    /// How others see it.
+    #[serde(deserialize_with = "nullable")]
+    pub permission: Permission,
     /// What it publishes.
     #[serde(deserialize_with = "nullable")]
     pub tracks: Vec<Track>,
+}
+
+/// What a participant was let in for (`ParticipantPermission`); of its rights only what makes it one that others do not
+/// count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Permission {
+    /// Nobody sees that it is there.
+    #[serde(deserialize_with = "nullable")]
+    pub hidden: bool,
+    /// It records.
+    #[serde(deserialize_with = "nullable")]
+    pub recorder: bool,
 }
 
 /// Something that somebody publishes (`TrackInfo`).

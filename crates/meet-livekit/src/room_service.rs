@@ -133,6 +133,27 @@ impl Method for ListParticipants {
     }
 }
 
+/// Looks at somebody who is in a room (`RoomParticipantIdentity`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetParticipant {
+    /// The room's name.
+    #[serde(deserialize_with = "nullable")]
+    pub room: String,
+    /// Who.
+    #[serde(deserialize_with = "nullable")]
+    pub identity: String,
+}
+
+impl Method for GetParticipant {
+    const PATH: &'static str = "/twirp/livekit.RoomService/GetParticipant";
+    type Answer = Participant;
+
+    fn grant(&self) -> VideoGrant {
+        room_admin(&self.room)
+    }
+}
+
 /// Throws somebody out of a room (`RoomParticipantIdentity`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

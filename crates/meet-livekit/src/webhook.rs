@@ -60,6 +60,13 @@ pub enum Happening {
         /// Who.
         participant: Participant,
     },
+    /// Somebody went before media could flow, so that nothing told of its coming: `participant_connection_aborted`.
+    ParticipantConnectionAborted {
+        /// Where.
+        room: Room,
+        /// Who.
+        participant: Participant,
+    },
     /// Somebody publishes something: `track_published`.
     TrackPublished {
         /// Where.
@@ -175,6 +182,9 @@ fn parse(body: &[u8]) -> Option<Event> {
         "room_finished" => Happening::RoomFinished { room: room? },
         "participant_joined" => Happening::ParticipantJoined { room: room?, participant: participant? },
         "participant_left" => Happening::ParticipantLeft { room: room?, participant: participant? },
+        "participant_connection_aborted" => {
+            Happening::ParticipantConnectionAborted { room: room?, participant: participant? }
+        }
         "track_published" => Happening::TrackPublished { room: room?, participant: participant?, track: track? },
         "track_unpublished" => Happening::TrackUnpublished { room: room?, participant: participant?, track: track? },
         _ => Happening::Other,

@@ -2,10 +2,10 @@
 
 use meet_livekit::{
     UnixSeconds, VideoGrant,
-    model::{Kind, Participant, ParticipantState, Room, Source, Track, TrackType},
+    model::{Kind, Participant, ParticipantState, Permission, Room, Source, Track, TrackType},
     room_service::{
-        CreateRoom, DeleteRoom, Done, ListParticipants, ListRooms, Method, MutePublishedTrack, Muted, Participants,
-        Refusal, RefusalCode, RemoveParticipant, Rooms,
+        CreateRoom, DeleteRoom, Done, GetParticipant, ListParticipants, ListRooms, Method, MutePublishedTrack, Muted,
+        Participants, Refusal, RefusalCode, RemoveParticipant, Rooms,
     },
 };
 use serde_json::{Value, from_value, json, to_value};
@@ -30,6 +30,8 @@ fn each_request_has_its_path_its_body_and_its_grant() {
     asks(&DeleteRoom { room: room() }, "DeleteRoom", &json!({ "room": "r" }), &create);
     asks(&ListRooms { names: vec![room()] }, "ListRooms", &json!({ "names": ["r"] }), &list);
     asks(&ListParticipants { room: room() }, "ListParticipants", &json!({ "room": "r" }), &admin);
+    let request = GetParticipant { room: room(), identity: identity() };
+    asks(&request, "GetParticipant", &json!({ "room": "r", "identity": "anna" }), &admin);
     let request = RemoveParticipant {
         room: room(),
         identity: identity(),
@@ -82,20 +84,22 @@ fn participants_and_tracks_read_names_and_numbers_and_pass_over_what_is_new() {
         kind: Kind::Agent,
         attributes: [("a".into(), "b".into())].into(),
         joined_at: UnixSeconds(7),
+        permission: Permission { hidden: false, recorder: true },
         tracks: vec![track.clone()],
         ..Participant::default()
     };
     let answer = json!({ "participants": [
         {
             "sid": "PA_1", "identity": "anna", "state": "ACTIVE", "kind": "AGENT", "attributes": { "a": "b" },
-            "joinedAt": "7", "permission": { "canPublish": true },
+            "joinedAt": "7", "permission": { "canPublish": true, "recorder": true },
             "tracks": [{ "sid": "TR_1", "type": "VIDEO", "source": "SCREEN_SHARE", "layers": [] }],
         },
         {
             "sid": "PA_1", "identity": "anna", "state": 2, "kind": 4, "attributes": { "a": "b" }, "joined_at": 7,
             "tracks": [{ "sid": "TR_1", "type": 1, "source": 3, "mime_type": "video/VP8" }],
+            "permission": { "recorder": true, "hidden": null },
         },
-        { "identity": "new", "state": "LEVITATING", "kind": 99, "tracks": [{ "type": null, "source": "HOLOGRAM" }] },
+        { "identity": "new", "permission": null, "state": "LEVITATING", "kind": 99, "tracks": [{ "type": null, "source": "HOLOGRAM" }] },
     ] });
     let new = Participant { identity: "new".into(), tracks: vec![Track::default()], ..Participant::default() };
     assert_eq!(from_value::<Participants>(answer).unwrap().participants, [agent.clone(), agent, new]);

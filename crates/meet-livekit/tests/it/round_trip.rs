@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meet_livekit::{
     Claims, UnixSeconds, VideoGrant,
-    model::{Kind, Participant, ParticipantState, Room, Source, Track, TrackType},
+    model::{Kind, Participant, ParticipantState, Permission, Room, Source, Track, TrackType},
     room_service::{CreateRoom, MutePublishedTrack, RemoveParticipant},
 };
 use proptest::{collection, option, prelude::*, sample::select};
@@ -70,9 +70,10 @@ prop_compose! {
             ParticipantState::Disconnected,
         ]),
         attributes in collection::btree_map(".*", ".*", 0..3), tracks in collection::vec(track(), 0..3),
+        hidden in any::<bool>(), recorder in any::<bool>(),
     ) -> Participant {
-        let joined_at = UnixSeconds(joined_at);
-        Participant { sid, identity, name, state, kind, metadata, attributes, joined_at, tracks }
+        let (joined_at, permission) = (UnixSeconds(joined_at), Permission { hidden, recorder });
+        Participant { sid, identity, name, state, kind, metadata, attributes, joined_at, permission, tracks }
     }
 }
 

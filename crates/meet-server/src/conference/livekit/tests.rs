@@ -1,0 +1,1 @@
+//! A provider against a stand-in of LiveKit.

@@ -41,6 +41,7 @@ mod sweep;
 mod tasks;
 mod telemetry;
 pub mod tokens;
+mod turnstile;
 mod web;
 mod welcome;
 

@@ -1,0 +1,1 @@
+//! RealtimeKit against a double of its API.

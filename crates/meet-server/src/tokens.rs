@@ -313,9 +313,12 @@ impl App {
             let tenant = self.store().tenant_of_user(*tenant, *generation, user.id).await?;
             return Ok(tenant.map(|tenant| Member::of_named_user(&tenant, issued)));
         };
-        let found = self.store().session_by_id(*tenant, *session, self.steady_now()).await?;
-        let found = found
-            .filter(|found| found.tenant.generation == *generation && found.user.id == user.id && found.role == *role);
+        let found = self.store().session(*session, self.steady_now()).await?.filter(|found| {
+            found.tenant.id == *tenant
+                && found.tenant.generation == *generation
+                && found.user.id == user.id
+                && found.role == *role
+        });
         Ok(found.map(|found| Member::of_session_by(&found, Proof::Issued(Arc::clone(issued)))))
     }
 }

@@ -93,8 +93,8 @@ pub enum BackupError {
 /// Writes a backup of the database to a new file that only its owner can read, beside a running
 /// server.
 ///
-/// From SQLite it is a compact copy; from Postgres one snapshot, without sessions, invites and
-/// idempotency keys, which no restored database keeps.
+/// From SQLite it is a compact copy; from Postgres one snapshot, without sessions, invites,
+/// idempotency keys, calls and the names of quick rooms, which no restored database keeps.
 pub async fn backup(location: &Location, file: &Path) -> Result<Summary, BackupError> {
     if file.exists() {
         return Err(BackupError::Exists { path: file.to_owned() });
@@ -127,8 +127,8 @@ pub async fn backup(location: &Location, file: &Path) -> Result<Summary, BackupE
 
 /// Makes an empty or absent database from a backup. `fresh` gives the rooms their new epochs.
 ///
-/// The copy is made beside its place, for Postgres beside the backup. Sessions, invites and
-/// idempotency keys are gone, generations have moved on, and the copy says
+/// The copy is made beside its place, for Postgres beside the backup. Sessions, invites,
+/// idempotency keys, calls and quick rooms are gone, generations have moved on, and the copy says
 /// when it was restored. A database that holds a tenant is refused: move it away first.
 pub async fn restore(
     location: &Location,
@@ -255,9 +255,25 @@ pub(crate) async fn renew(
     const EPOCH: &str = "UPDATE rooms SET epoch = $2 WHERE id = $1";
     const MARK: &str = "INSERT INTO marks (name, at) VALUES ('restored', $1) \
                         ON CONFLICT (name) DO UPDATE SET at = excluded.at";
-    for table in ["DELETE FROM sessions", "DELETE FROM invites", "DELETE FROM idempotency"] {
+    const EMPTIED: [&str; 7] = [
+        "DELETE FROM seats",
+        "DELETE FROM meetings",
+        "DELETE FROM quick_rooms",
+        "DELETE FROM session_grants",
+        "DELETE FROM sessions",
+        "DELETE FROM invites",
+        "DELETE FROM idempotency",
+    ];
+    // Without their names, meetings and sessions nobody reaches them any more.
+    const QUICK_ROOMS: &str = "UPDATE rooms SET deleted_at = $1 WHERE deleted_at IS NULL \
+        AND key_id IN (SELECT id FROM api_keys WHERE kind IN ('quick', 'visitors'))";
+    const QUICK_TENANTS: &str =
+        "UPDATE api_keys SET deleted_at = $1 WHERE deleted_at IS NULL AND kind IN ('quick', 'visitors')";
+    for table in EMPTIED {
         conn.execute(table, &[]).await?;
     }
+    conn.execute(QUICK_ROOMS, &params![now]).await?;
+    conn.execute(QUICK_TENANTS, &params![now]).await?;
     conn.execute("UPDATE api_keys SET generation = generation + 1", &[]).await?;
     let rooms = conn.rows("SELECT id FROM rooms", &[], |row| row.id::<RoomId>(0)).await?;
     let epochs: Vec<String> = rooms.iter().map(|_| fresh()).collect();

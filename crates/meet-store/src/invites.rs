@@ -42,6 +42,7 @@ pub struct Redeem {
 }
 
 /// What became of using an invite.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redeemed {
     /// The use is counted, and this is the session.

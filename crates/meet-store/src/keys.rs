@@ -16,6 +16,10 @@ pub enum TenantKind {
     Operator,
     /// Made by a key that somebody asked for.
     Key,
+    /// A quick room, which nobody owns: it has no key.
+    Quick,
+    /// Browsers that came to a quick room without a session: there is one of it, made on demand, without a key.
+    Visitors,
 }
 
 impl TenantKind {
@@ -24,12 +28,14 @@ impl TenantKind {
         match self {
             Self::Operator => "operator",
             Self::Key => "key",
+            Self::Quick => "quick",
+            Self::Visitors => "visitors",
         }
     }
 
     /// Reads the word.
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Operator, Self::Key].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Operator, Self::Key, Self::Quick, Self::Visitors].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -155,19 +161,8 @@ impl Store {
     /// Ends a tenant: its key, sessions, invites and rooms are gone at once, its data is purged
     /// later. `false` when there is no such tenant, or its generation has moved on.
     pub async fn delete_tenant(&self, tenant: TenantId, generation: u64, now: Timestamp) -> Result<bool, StoreError> {
-        const MARK: &str = "UPDATE api_keys SET deleted_at = $2, key_hash = NULL, generation = generation + 1 \
-                            WHERE id = $1 AND generation = $3 AND deleted_at IS NULL";
-        const ROOMS: &str = "UPDATE rooms SET deleted_at = $2 WHERE key_id = $1 AND deleted_at IS NULL";
         self.write((tenant, generation, now), |conn, (tenant, generation, now)| {
-            async move {
-                if conn.execute(MARK, &params![tenant, now, generation]).await? == 0 {
-                    return Ok(false);
-                }
-                // Without their tenant sessions and invites let nobody in; their rows are purged with it.
-                conn.execute(ROOMS, &params![tenant, now]).await?;
-                Ok(true)
-            }
-            .boxed()
+            delete_tenant(conn, tenant, Some(*generation), *now).boxed()
         })
         .await
     }
@@ -183,12 +178,31 @@ impl Store {
     }
 }
 
-/// Writes a new tenant.
+/// Writes a new tenant; a second one of visitors is not written.
 pub(crate) async fn insert_tenant(conn: &mut Conn<'_>, new: &NewTenant) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO api_keys (id, kind, key_hash, prefix, generation, created_at, stored_bytes) \
-                       VALUES ($1, $2, $3, $4, 0, $5, 0)";
+                       VALUES ($1, $2, $3, $4, 0, $5, 0) \
+                       ON CONFLICT (kind) WHERE kind = 'visitors' AND deleted_at IS NULL DO NOTHING";
     let (digest, prefix) = new.key.as_ref().map(|(digest, prefix)| (digest, prefix)).unzip();
     conn.execute(SQL, &params![new.id, new.kind, digest, prefix, new.created_at]).await.map(drop)
+}
+
+/// Marks a tenant and its rooms as deleted, unless its generation is another than the given one.
+pub(crate) async fn delete_tenant(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    generation: Option<u64>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const MARK: &str = "UPDATE api_keys SET deleted_at = $2, key_hash = NULL, generation = generation + 1 \
+                        WHERE id = $1 AND generation = COALESCE($3, generation) AND deleted_at IS NULL";
+    const ROOMS: &str = "UPDATE rooms SET deleted_at = $2 WHERE key_id = $1 AND deleted_at IS NULL";
+    if conn.execute(MARK, &params![tenant, now, generation]).await? == 0 {
+        return Ok(false);
+    }
+    // Without their tenant sessions and invites let nobody in; their rows are purged with it.
+    conn.execute(ROOMS, &params![tenant, now]).await?;
+    Ok(true)
 }
 
 /// Gives a tenant a new key, and ends what the old one let in.

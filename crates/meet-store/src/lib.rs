@@ -7,6 +7,7 @@
 //! An operation is written once, as a function of a `conn::Conn`; the drivers run it, on a thread
 //! that owns an SQLite connection or on a pooled connection of Postgres.
 
+mod admissions;
 mod appender;
 mod backup;
 mod batch;
@@ -18,19 +19,23 @@ mod founding;
 mod hold;
 mod invites;
 mod keys;
+mod meetings;
 mod messages;
 mod people;
 mod postgres;
 mod purge;
+mod quick_rooms;
 mod rooms;
 mod schema;
 mod search;
+mod seats;
 mod sqlite;
 mod store;
 mod turns;
 mod value;
 mod words;
 
+pub use admissions::{Admission, Admitted, Entry, GuestSeat};
 pub use appender::{Appended, Appender, QUEUE_BYTES, QUEUE_MESSAGES};
 pub use backup::{BackupError, Summary, backup, restore};
 pub use batch::{AppendOutcome, Caps, Idempotency, MESSAGE_OVERHEAD, NewMessage};
@@ -39,8 +44,11 @@ pub use founding::{Founding, Welcome};
 pub use hold::Hold;
 pub use invites::{NewInvite, Redeem, Redeemed};
 pub use keys::{NewTenant, Tenant, TenantKind};
+pub use meetings::{Begun, Meeting};
 pub use messages::Page;
-pub use people::{Ensured, NewSession, NewUser, Session, StoredUser};
+pub use people::{Ensured, NewSession, NewUser, RoomGrant, Session, StoredUser};
+pub use quick_rooms::{NewQuickRoom, OpenedQuick, QuickRoom};
 pub use rooms::{Created, DailyLimit, NewRoom, PublicFrom, RoomPatch, StoredRoom, WindowState};
+pub use seats::{NewSeat, StoredSeat};
 pub use store::{Digest, Disk, Durability, Inspection, Location, SecretUrl, Store, inspect};
 pub use words::words;

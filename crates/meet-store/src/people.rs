@@ -12,7 +12,7 @@ use crate::{
     Digest, Store, StoreError, Tenant,
     conn::Conn,
     keys::{TENANT_COLUMNS, lock_tenant, read_tenant, tenant_columns},
-    value::{Row, params},
+    value::{Param, Row, params},
 };
 
 /// A user, and whether it came by an invite.
@@ -86,6 +86,19 @@ pub struct Session {
     pub invite: Option<InviteId>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The rooms of other tenants that it reaches as well.
+    pub grants: Vec<RoomGrant>,
+}
+
+/// A room of another tenant that a session reaches, as a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomGrant {
+    /// The room.
+    pub room: RoomId,
+    /// The room's tenant.
+    pub tenant: Tenant,
+    /// As whom the session is there: a guest of that tenant.
+    pub user: User,
 }
 
 /// Reads a user whose columns begin at `first`: id, name, kind.
@@ -98,8 +111,8 @@ fn read_stored_user(row: &Row<'_>) -> Result<StoredUser, StoreError> {
     Ok(StoredUser { user: read_user_at(row, 0)?, guest: row.flag(3)? })
 }
 
-/// Reads a session: the tenant's columns, then the user's, then its own.
-pub(crate) fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
+/// Reads a session without its grants: the tenant's columns, then the user's, then its own.
+fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
     let own = TENANT_COLUMNS + 3;
     let rooms = row.text_or_null(own + 2)?;
     let rooms = rooms.map(|list| list.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<RoomId>, _>>());
@@ -111,6 +124,16 @@ pub(crate) fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         rooms: rooms.transpose().map_err(|_| StoreError::Unreadable { what: "list of rooms" })?,
         invite: row.id_or_null(own + 3)?,
         expires_at: row.time(own + 4)?,
+        grants: Vec::new(),
+    })
+}
+
+/// Reads a grant: the tenant's columns, then the user's, then the room.
+fn read_grant(row: &Row<'_>) -> Result<RoomGrant, StoreError> {
+    Ok(RoomGrant {
+        tenant: read_tenant(row)?,
+        user: read_user_at(row, TENANT_COLUMNS)?,
+        room: row.id(TENANT_COLUMNS + 3)?,
     })
 }
 
@@ -135,7 +158,21 @@ pub(crate) async fn session_by_id(
     session: &SessionId,
     now: Timestamp,
 ) -> Result<Option<Session>, StoreError> {
-    conn.one(session_query!("s.id = $1"), &params![session, now], read_session).await
+    find_session(conn, session_query!("s.id = $1"), &params![session, now]).await
+}
+
+/// The session that a query finds, with its grants whose rooms and tenants are there.
+async fn find_session(conn: &mut Conn<'_>, sql: &str, values: &[Param<'_>]) -> Result<Option<Session>, StoreError> {
+    const GRANTS: &str = concat!(
+        "SELECT ",
+        tenant_columns!(),
+        ", u.id, u.name, u.kind, r.id FROM session_grants g JOIN rooms r ON r.id = g.room_id AND r.deleted_at IS NULL \
+         JOIN api_keys ON api_keys.id = r.key_id AND api_keys.deleted_at IS NULL \
+         JOIN users u ON u.id = g.user_id WHERE g.session_id = $1 ORDER BY r.id"
+    );
+    let Some(mut session) = conn.one(sql, values, read_session).await? else { return Ok(None) };
+    session.grants = conn.rows(GRANTS, &params![session.id], read_grant).await?;
+    Ok(Some(session))
 }
 
 /// Finds the user of a key by name and kind, or makes it. The caller holds the tenant's row.
@@ -265,23 +302,14 @@ impl Store {
     /// The session whose token has this digest, if it is in force.
     pub async fn session_by_digest(&self, digest: &Digest, now: Timestamp) -> Result<Option<Session>, StoreError> {
         self.read((*digest, now), |conn, (digest, now)| {
-            async move { conn.one(session_query!("s.digest = $1"), &params![digest, now], read_session).await }.boxed()
+            async move { find_session(conn, session_query!("s.digest = $1"), &params![digest, now]).await }.boxed()
         })
         .await
     }
 
-    /// The tenant's session with this id, if it is in force.
-    pub async fn session_by_id(
-        &self,
-        tenant: TenantId,
-        session: SessionId,
-        now: Timestamp,
-    ) -> Result<Option<Session>, StoreError> {
-        const SQL: &str = session_query!("s.id = $1 AND s.key_id = $3");
-        self.read((session, now, tenant), |conn, (session, now, tenant)| {
-            async move { conn.one(SQL, &params![session, now, tenant], read_session).await }.boxed()
-        })
-        .await
+    /// The session with this id, if it is in force, whosever it is.
+    pub async fn session(&self, session: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.read((session, now), |conn, (session, now)| session_by_id(conn, session, *now).boxed()).await
     }
 
     /// The tenant while its generation is this one, if the user is one of its key's own.

@@ -1,4 +1,6 @@
 //! Forgetting, in slices: what was deleted, what has expired, and what nothing refers to any more.
+//!
+//! Meetings and their seats are not among it: they are forgotten by whoever has closed them at the provider.
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use crate::{
     MESSAGE_OVERHEAD, Store, StoreError,
     batch::IDEMPOTENCY_KEPT,
     conn::Conn,
+    quick_rooms::TOMBSTONE_KEPT,
     value::{Row, params},
 };
 
@@ -51,12 +54,15 @@ async fn purge_room(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
         JOIN sessions s ON s.invite_id = i.id WHERE i.room_id = $1 LIMIT $2)";
     const INVITES: &str =
         "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE room_id = $1 ORDER BY id LIMIT $2)";
+    const GRANTS: &str = "DELETE FROM session_grants WHERE (session_id, room_id) IN \
+        (SELECT session_id, room_id FROM session_grants WHERE room_id = $1 LIMIT $2)";
     let found = conn.one(ROOM, &[], |row| Ok((row.id::<RoomId>(0)?, row.id::<TenantId>(1)?))).await?;
     let Some((room, tenant)) = found else { return Ok(false) };
     if purge_messages(conn, &tenant, &room).await?
         || conn.execute(KEYS, &params![room, SLICE]).await? > 0
         || conn.execute(SESSIONS, &params![room, SLICE]).await? > 0
         || conn.execute(INVITES, &params![room, SLICE]).await? > 0
+        || conn.execute(GRANTS, &params![room, SLICE]).await? > 0
     {
         return Ok(true);
     }
@@ -110,7 +116,7 @@ async fn purge_tenant(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Removes a slice of the rows whose time is over, and of guests without any.
+/// Removes a slice of the rows whose time is over, and of guests that nothing refers to.
 async fn purge_rows(conn: &mut Conn<'_>, now: Timestamp) -> Result<bool, StoreError> {
     const SESSIONS: &str = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)";
     // An expired invite whose sessions live on can still be revoked.
@@ -119,10 +125,15 @@ async fn purge_rows(conn: &mut Conn<'_>, now: Timestamp) -> Result<bool, StoreEr
     const KEYS: &str = "DELETE FROM idempotency WHERE (room_id, user_id, client_id, key_id) IN \
         (SELECT room_id, user_id, client_id, key_id FROM idempotency WHERE created_at <= $1 LIMIT $2)";
     const GUESTS: &str = "DELETE FROM users WHERE id IN (SELECT u.id FROM users u WHERE u.guest = 1 \
-        AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.id) LIMIT $1)";
+        AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.id) \
+        AND NOT EXISTS (SELECT 1 FROM session_grants g WHERE g.user_id = u.id) \
+        AND NOT EXISTS (SELECT 1 FROM seats s WHERE s.user_id = u.id) LIMIT $1)";
+    const TOMBSTONES: &str = "DELETE FROM quick_rooms WHERE name IN \
+        (SELECT name FROM quick_rooms WHERE ended_at <= $1 LIMIT $2)";
     let day_ago = now.minus(IDEMPOTENCY_KEPT);
     Ok(conn.execute(SESSIONS, &params![now, SLICE]).await? > 0
         || conn.execute(INVITES, &params![now, SLICE]).await? > 0
         || conn.execute(KEYS, &params![day_ago, SLICE]).await? > 0
-        || conn.execute(GUESTS, &params![SLICE]).await? > 0)
+        || conn.execute(GUESTS, &params![SLICE]).await? > 0
+        || conn.execute(TOMBSTONES, &params![now.minus(TOMBSTONE_KEPT), SLICE]).await? > 0)
 }

@@ -114,8 +114,13 @@ macro_rules! room_columns {
     };
 }
 
-/// Reads a room.
-fn read_room(row: &Row<'_>) -> Result<StoredRoom, StoreError> {
+pub(crate) use room_columns;
+
+/// How many columns a room has.
+pub(crate) const ROOM_COLUMNS: usize = 12;
+
+/// Reads a room from the first columns of a row.
+pub(crate) fn read_room(row: &Row<'_>) -> Result<StoredRoom, StoreError> {
     let room = Room {
         id: row.id(1)?,
         name: row.text(2)?.to_owned(),

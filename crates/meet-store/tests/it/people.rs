@@ -102,17 +102,16 @@ async fn a_session_lasts_until_it_ends_or_is_ended(world: Arc<World>) {
 }
 
 async fn a_session_is_found_by_its_id_as_by_its_digest(world: Arc<World>) {
-    let (owner, other) = (world.owner().await, world.owner().await);
+    let owner = world.owner().await;
     let new = world.session(owner.tenant, owner.user.id, world.digest());
     assert!(world.store.create_session(new.clone()).await.unwrap());
-    let by_id = async |tenant, at| world.store.session_by_id(tenant, new.id, at).await.unwrap();
-    assert_eq!(by_id(owner.tenant, NOW).await, world.store.session_by_digest(&new.digest, NOW).await.unwrap());
-    assert!(by_id(owner.tenant, NOW).await.is_some());
-    assert_eq!(by_id(other.tenant, NOW).await, None);
-    assert_eq!(by_id(owner.tenant, NOW.plus(HOUR)).await, None);
+    let by_id = async |at| world.store.session(new.id, at).await.unwrap();
+    assert_eq!(by_id(NOW).await, world.store.session_by_digest(&new.digest, NOW).await.unwrap());
+    assert_eq!(by_id(NOW).await.unwrap().tenant.id, owner.tenant);
+    assert_eq!(by_id(NOW.plus(HOUR)).await, None);
     let rotated = world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_new".into(), NOW).await.unwrap();
     assert!(rotated.is_some());
-    assert_eq!(by_id(owner.tenant, NOW).await, None);
+    assert_eq!(by_id(NOW).await, None);
 }
 
 async fn a_user_of_a_key_is_one_until_the_key_is_rotated(world: Arc<World>) {

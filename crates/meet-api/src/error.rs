@@ -73,6 +73,8 @@ codes! {
     DiskFull = "disk_full",
     /// A provider behind the server failed.
     ProviderFailed = "provider_failed",
+    /// This server carries no calls.
+    ConferenceUnavailable = "conference_unavailable",
     /// Not now; trying again later helps.
     Unavailable = "unavailable",
 }

@@ -17,6 +17,16 @@ pub enum PresenceChange {
     Status,
 }
 
+/// What happened in a room's call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallChange {
+    /// Came into it.
+    Join,
+    /// Left it.
+    Leave,
+}
+
 /// A frame from the server that is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -54,6 +64,17 @@ pub enum ServerFrame {
         kind: Kind,
         /// Its status.
         status: Status,
+    },
+    /// Somebody came into the room's call or left it.
+    Call {
+        /// Which of these.
+        event: CallChange,
+        /// The user's id; `null` for whoever the provider let in by itself.
+        user: Option<UserId>,
+        /// The name that others see.
+        name: String,
+        /// Person or program.
+        kind: Kind,
     },
     /// The caller's own message is stored.
     Ack {

@@ -236,6 +236,39 @@ pub struct RoomPresence {
     pub watching: u64,
 }
 
+/// Somebody who is in a room's call now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallParticipant {
+    /// The user's id; `null` for whoever the provider let in by itself.
+    pub user: Option<UserId>,
+    /// The name that others see.
+    pub name: String,
+    /// Person or program.
+    pub kind: Kind,
+    /// Since when it has been there without a break.
+    pub since: Timestamp,
+}
+
+/// A room's call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Call {
+    /// Everyone who is in it, by the time of arrival.
+    pub participants: Vec<CallParticipant>,
+}
+
+/// A room with its call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RoomDetails {
+    /// The room.
+    #[serde(flatten)]
+    pub room: Room,
+    /// Who is in its call.
+    pub call: Call,
+}
+
 /// As what a user is seen now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChosenStatus, ConferenceKind, InviteId, Kind, Media, Role, TenantId, Timestamp, User, UserId, Visibility};
+use crate::{
+    ChosenStatus, ConferenceKind, InviteId, Kind, Media, Role, RoomId, TenantId, Timestamp, User, UserId, Visibility,
+};
 
 /// `POST /api/rooms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +133,7 @@ pub struct SessionInfo {
     /// What it may do.
     pub role: Role,
     /// The rooms that it is held to; `null` for all of the tenant's.
-    pub rooms: Option<Vec<crate::RoomId>>,
+    pub rooms: Option<Vec<RoomId>>,
     /// The session token, given once and only to a caller without an Origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -169,8 +171,13 @@ pub struct NewInvite {
 
 /// `POST /realtime/connection-token`; nothing has to be said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct NewConnectionToken {}
+pub struct NewConnectionToken {
+    /// The room of another tenant that the session was let into, to connect as the guest that it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space_id: Option<RoomId>,
+}
 
 /// `PUT /presence/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +208,60 @@ pub struct RealtimeToken {
     pub expires_at: Timestamp,
 }
 
+/// `POST /realtime/conference-token`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewConferenceToken {
+    /// The id of the room whose call it is.
+    #[serde(default)]
+    pub space_id: Option<String>,
+}
+
+/// `POST /api/token`: into a room without an owner, by its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewCallToken {
+    /// The room's name, 1 to 64 characters; the first who says it makes the room.
+    #[serde(default)]
+    pub room: Option<String>,
+    /// Who you are, 1 to 32 characters.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What the call carries; `audio` when absent.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// Ask a bot into the call; once asked, it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_bot: Option<bool>,
+    /// What the Turnstile widget gave, where the server asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turnstile_token: Option<String>,
+}
+
+/// The way into a call without an owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallToken {
+    /// The token for the conference's client, spoken to as `GET /realtime/config` says.
+    pub auth_token: String,
+    /// What the call carries.
+    pub room_type: Media,
+    /// Whether the caller asked for audio in a room with screens.
+    pub type_conflict: bool,
+    /// Whether a bot was asked into the call.
+    pub bot_enabled: bool,
+    /// The room of the call's chat.
+    pub room_id: RoomId,
+    /// When the room ends.
+    pub ends_at: Timestamp,
+    /// A session token for the chat, for callers from another origin; others have it in their cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_token: Option<String>,
+}
+
 /// `GET /realtime/config`: where realtime clients connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -222,9 +283,13 @@ pub struct ConnectionConfig {
 /// Where conferences are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct ConferenceConfig {
     /// Their address.
     pub url: String,
     /// How they are spoken to.
     pub kind: ConferenceKind,
+    /// The key of the widget that `POST /api/token` wants an answer of; absent where it wants none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turnstile_site_key: Option<String>,
 }

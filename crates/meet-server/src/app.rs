@@ -13,7 +13,9 @@ use tokio::{
 
 use crate::{
     auth::Remembered,
+    calls::Calls,
     clock::Clock,
+    conference::Conference,
     config::{Config, Hosts, PublicUrl},
     emulation::Emulated,
     error::Error,
@@ -22,6 +24,7 @@ use crate::{
     sweep::Sweeper,
     tasks::Tasks,
     tokens::{KeysError, SigningKeys},
+    turnstile::Turnstile,
     welcome,
 };
 
@@ -50,6 +53,8 @@ struct Runtime {
     sessions: Arc<Settings>,
     emulated: Emulated,
     signing_keys: SigningKeys,
+    calls: Calls,
+    turnstile: Option<Turnstile>,
     max_sockets: usize,
     max_connections: usize,
     appending: AbortHandle,
@@ -120,6 +125,9 @@ pub enum StartError {
     /// The database could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Whoever carries the calls cannot be spoken to.
+    #[error("calls cannot be offered: {0}")]
+    Conference(String),
     /// There are no keys to sign tokens with.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -136,11 +144,13 @@ impl App {
     /// [`StartError`] when the database cannot be opened or written, or signing keys cannot be used.
     pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
         let keys = SigningKeys::load(&config, &clock)?;
-        let app = Self::of(Store::open(&config.location()).await?, keys, config, clock, bound);
+        let app = Self::of(Store::open(&config.location()).await?, keys, config, clock, bound)?;
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
         app.tasks().spawn_until_stop(app.clone().keep_purging());
         app.tasks().spawn_until_stop(app.clone().keep_sweeping());
+        app.tasks().spawn_until_stop(app.clone().keep_hearing());
+        app.tasks().spawn_until_stop(app.clone().keep_calls());
         Ok(Started { app, first })
     }
 
@@ -150,11 +160,19 @@ impl App {
     /// [`StartError::Open`] when the database cannot be opened.
     pub async fn open_beside(config: Config, clock: Clock, bound: SocketAddr) -> Result<Self, StartError> {
         let keys = SigningKeys::unkept(&clock);
-        Ok(Self::of(Store::open_existing(&config.location()).await?, keys, config, clock, bound))
+        Self::of(Store::open_existing(&config.location()).await?, keys, config, clock, bound)
     }
 
-    fn of(store: Store, signing_keys: SigningKeys, config: Config, clock: Clock, bound: SocketAddr) -> Self {
+    fn of(
+        store: Store,
+        signing_keys: SigningKeys,
+        config: Config,
+        clock: Clock,
+        bound: SocketAddr,
+    ) -> Result<Self, StartError> {
         let site = Site::new(&config, bound);
+        let calls = Calls::new(Conference::new(&config, &site.public_url).map_err(StartError::Conference)?);
+        let turnstile = Turnstile::new(&config.turnstile).map_err(StartError::Conference)?;
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let max_sockets = config.limits.max_sockets(descriptors).unwrap_or(0);
         let max_connections = config.limits.max_connections(descriptors);
@@ -164,7 +182,7 @@ impl App {
         let publisher = hub.clone();
         let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
         let appending = tasks.run(append).abort_handle();
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             config,
             runtime: Runtime {
                 clock,
@@ -177,6 +195,8 @@ impl App {
                 sessions: Arc::new(sessions),
                 emulated,
                 signing_keys,
+                calls,
+                turnstile,
                 max_sockets,
                 max_connections,
                 appending,
@@ -185,7 +205,7 @@ impl App {
             appender,
             hub,
             limits: Limits::default(),
-        }))
+        })))
     }
 
     /// Makes what an empty database begins with, or takes up a first start that was cut off.
@@ -232,6 +252,16 @@ impl App {
     /// What tokens are signed with.
     pub(crate) fn signing_keys(&self) -> &SigningKeys {
         &self.0.runtime.signing_keys
+    }
+
+    /// The calls.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.0.runtime.calls
+    }
+
+    /// The check for bots, if there is one.
+    pub(crate) fn turnstile(&self) -> Option<&Turnstile> {
+        self.0.runtime.turnstile.as_ref()
     }
 
     /// How many sockets, streams and waiters the whole server takes; 0 for any number.

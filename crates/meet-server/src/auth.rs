@@ -13,10 +13,11 @@ use std::{
 };
 
 use meet_api::{ChosenStatus, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId};
-use meet_store::{Digest, Session, Tenant, TenantKind};
+use meet_store::{Digest, RoomGrant, Session, Tenant, TenantKind};
 
 use crate::{
     app::App,
+    calls::GUEST_ROLE,
     error::Error,
     hub::{Address, Connection, CredentialRef, Person, Standing, Subscription},
     limits::LOOK_EVERY,
@@ -67,7 +68,9 @@ pub(crate) enum Proof {
 pub struct Member {
     /// The tenant.
     pub tenant: TenantId,
-    /// Whether that is the operator's.
+    /// The tenant of its credential: another one while a session acts as the guest of a room that it was let into.
+    pub home: TenantId,
+    /// Whether it is the operator's.
     pub operator: bool,
     /// The tenant's generation, which moves on when its key is rotated.
     pub generation: u64,
@@ -81,6 +84,8 @@ pub struct Member {
     pub session: Option<SessionId>,
     /// When the session ends by itself; `None` for a bare key.
     pub expires_at: Option<Timestamp>,
+    /// The rooms of other tenants that its session was let into, with who it is there.
+    pub(crate) grants: Arc<[RoomGrant]>,
     /// By what it can be asked for again.
     proof: Proof,
     /// How many credentials had ended when this one was last found to be valid; clones share it.
@@ -100,6 +105,7 @@ impl Member {
     fn of_tenant(tenant: &Tenant, who: Who, proof: Proof) -> Self {
         Self {
             tenant: tenant.id,
+            home: tenant.id,
             operator: tenant.kind == TenantKind::Operator,
             generation: tenant.generation,
             role: Role::Owner,
@@ -107,6 +113,7 @@ impl Member {
             who,
             session: None,
             expires_at: None,
+            grants: Arc::default(),
             proof,
             revision: Arc::default(),
         }
@@ -121,6 +128,7 @@ impl Member {
     pub(crate) fn of_session_by(session: &Session, proof: Proof) -> Self {
         Self {
             tenant: session.tenant.id,
+            home: session.tenant.id,
             operator: session.tenant.kind == TenantKind::Operator,
             generation: session.tenant.generation,
             role: session.role,
@@ -128,14 +136,49 @@ impl Member {
             who: Who::User(session.user.clone()),
             session: Some(session.id),
             expires_at: Some(session.expires_at),
+            grants: session.grants.as_slice().into(),
             proof,
             revision: Arc::default(),
         }
     }
 
+    /// As whom the member acts in a room: as the guest that its session is there, if it was let in, else as itself.
+    #[must_use]
+    pub fn within(self, room: RoomId) -> Self {
+        match self.grants.iter().find(|grant| grant.room == room) {
+            None => self,
+            Some(grant) => Self {
+                tenant: grant.tenant.id,
+                operator: false,
+                generation: grant.tenant.generation,
+                role: GUEST_ROLE,
+                rooms: Some([room].into()),
+                who: Who::User(grant.user.clone()),
+                ..self.clone()
+            },
+        }
+    }
+
+    /// Whether the credential, as it is `now`, still lets this member act as it does.
+    fn is_still(&self, now: &Self) -> bool {
+        self.tenant == now.tenant || now.grants.iter().any(|grant| grant.tenant.id == self.tenant)
+    }
+
+    /// Whether anything of it ends with this tenant.
+    fn is_of(&self, tenant: TenantId) -> bool {
+        self.tenant == tenant || self.home == tenant || self.grants.iter().any(|grant| grant.tenant.id == tenant)
+    }
+
     /// Whether the member's scope holds the room.
     pub fn reaches(&self, room: RoomId) -> bool {
         self.rooms.as_ref().is_none_or(|rooms| rooms.contains(&room))
+    }
+
+    /// The rooms that a guest is held to, with their tenants.
+    pub(crate) fn guest_rooms(&self) -> impl Iterator<Item = (RoomId, TenantId)> {
+        let own = self.rooms.iter().flat_map(|rooms| rooms.iter()).map(|room| (*room, self.tenant));
+        let granted = self.grants.iter().map(|grant| (grant.room, grant.tenant.id));
+        own.chain(granted.filter(|(_, tenant)| *tenant != self.tenant))
     }
 
     /// Whether it came by an invite.
@@ -153,7 +196,7 @@ impl Member {
 
     /// What a connection of this member ends with.
     pub fn credential(&self) -> CredentialRef {
-        CredentialRef { tenant: self.tenant, session: self.session, expires_at: self.expires_at }
+        CredentialRef { tenant: self.tenant, home: self.home, session: self.session, expires_at: self.expires_at }
     }
 
     /// The member as an owner of its tenant.
@@ -226,8 +269,15 @@ impl Remembered {
     pub fn forget(&self, tenant: TenantId) {
         let mut tables = self.tables();
         tables.revision += 1;
-        tables.members.retain(|_, (member, _)| member.tenant != tenant);
+        tables.members.retain(|_, (member, _)| !member.is_of(tenant));
         tables.users.retain(|(of, _, _), _| *of != tenant);
+    }
+
+    /// Forgets what was looked up for a session, which may do more now.
+    pub(crate) fn forget_session(&self, session: SessionId) {
+        let mut tables = self.tables();
+        tables.revision += 1;
+        tables.members.retain(|_, (member, _)| member.session != Some(session));
     }
 
     fn is_touch_due(&self, tenant: TenantId, now: Duration) -> bool {
@@ -365,7 +415,7 @@ impl App {
             return Ok(());
         }
         let found = self.look_up(&member.proof).await?;
-        found.map(drop).ok_or(Error::InvalidKey)?;
+        found.filter(|found| member.is_still(found)).ok_or(Error::InvalidKey)?;
         // Whoever stays connected for long is not looked up each time because some other credential ended once.
         member.revision.store(revision, Ordering::Relaxed);
         Ok(())

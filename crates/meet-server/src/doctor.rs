@@ -9,9 +9,12 @@ use std::{
 use meet_store::{Disk, Durability, Inspection, Location, OpenError};
 
 use crate::{
+    clock::Clock,
+    conference::Conference,
     config::{Config, machine_address},
     data_dir::{self, DataDir},
     tokens::KEYS_FILE,
+    turnstile::Turnstile,
 };
 
 /// How well something is.
@@ -56,10 +59,32 @@ impl Finding {
 }
 
 /// Looks at everything that a server needs before it can start. `serve` is the command that starts it.
-pub async fn inspect(config: &Config, serve: &str) -> Vec<Finding> {
+pub async fn inspect(config: &Config, serve: &str, clock: &Clock) -> Vec<Finding> {
     let mut findings = vec![exposure(config, serve)];
     findings.extend(data_directory(&config.data_dir));
     findings.extend(database(config).await);
+    findings.extend(calls(config, clock).await);
+    findings
+}
+
+/// Whether whoever carries the calls does so, and whoever keeps bots away knows us.
+async fn calls(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let subject = "calls";
+    let mut findings = match Conference::new(config, &config.base_url(config.listen)) {
+        Ok(Some(conference)) => conference.inspect(clock.now()).await,
+        Ok(None) if config.livekit.url.is_some() || config.realtimekit.app_id.is_some() => vec![Finding::warn(
+            subject,
+            "a provider is set up and none is chosen, so there are no calls",
+            "set MEET_AI_CONFERENCE__PROVIDER to livekit or realtimekit",
+        )],
+        Ok(None) => vec![Finding::ok(subject, "none; MEET_AI_CONFERENCE__PROVIDER is not set")],
+        Err(error) => vec![Finding::fail(subject, error, "look at the settings of the provider")],
+    };
+    match Turnstile::new(&config.turnstile) {
+        Ok(Some(turnstile)) => findings.push(turnstile.inspect(clock.uuid()).await),
+        Ok(None) => {}
+        Err(error) => findings.push(Finding::fail("Turnstile", error, "look at the settings of Turnstile")),
+    }
     findings
 }
 
@@ -210,7 +235,7 @@ mod tests {
     async fn a_machine_that_never_ran_a_server_is_well() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("data");
-        let findings = inspect(&config(&path), SERVE).await;
+        let findings = inspect(&config(&path), SERVE, &Clock::system()).await;
         assert_eq!(worst(&findings), Level::Ok, "{findings:?}");
         assert!(!path.exists(), "looking makes nothing");
     }
@@ -219,7 +244,7 @@ mod tests {
     async fn a_directory_open_to_others_is_worth_a_warning_with_the_fix() {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let findings = inspect(&config(root.path()), SERVE).await;
+        let findings = inspect(&config(root.path()), SERVE, &Clock::system()).await;
         let warned = findings.iter().find(|finding| finding.level == Level::Warn).unwrap();
         assert!(warned.fix.as_ref().unwrap().starts_with("chmod 700 "), "{warned:?}");
     }
@@ -231,7 +256,7 @@ mod tests {
         meet_store::Store::open(&config.location()).await.unwrap().close().await;
         let file = root.path().join("meet-ai.db");
         let before = fs::read(&file).unwrap();
-        let findings = inspect(&config, SERVE).await;
+        let findings = inspect(&config, SERVE, &Clock::system()).await;
         let found = findings.iter().find(|finding| finding.subject == "database").unwrap();
         assert_eq!((found.level, found.state.starts_with("sqlite answers")), (Level::Ok, true), "{found:?}");
         assert!(fs::read(&file).unwrap() == before);
@@ -245,7 +270,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         for (mode, level) in [(0o640, Level::Warn), (0o600, Level::Ok)] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            let findings = inspect(&config(root.path()), SERVE).await;
+            let findings = inspect(&config(root.path()), SERVE, &Clock::system()).await;
             let found = findings.iter().find(|finding| finding.subject == "signing keys").unwrap();
             assert_eq!(found.level, level, "{found:?}");
             assert_eq!(found.fix.is_some(), level == Level::Warn);
@@ -256,7 +281,7 @@ mod tests {
     async fn a_file_that_is_no_database_is_a_failure_with_the_fix() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("meet-ai.db"), "not a database at all, but some text").unwrap();
-        let findings = inspect(&config(root.path()), SERVE).await;
+        let findings = inspect(&config(root.path()), SERVE, &Clock::system()).await;
         let failed = findings.iter().find(|finding| finding.subject == "database").unwrap();
         assert_eq!(failed.level, Level::Fail, "{findings:?}");
         assert!(failed.fix.is_some());

@@ -54,6 +54,9 @@ pub enum Error {
     /// The idempotency key was used for another message.
     #[error("this idempotency key was used for another message")]
     IdempotencyConflict,
+    /// The event was told before.
+    #[error("this event was told before")]
+    EventRepeated,
     /// Somebody has that name.
     #[error("the name {0} is taken")]
     NameTaken(String),
@@ -78,6 +81,15 @@ pub enum Error {
     /// The disk is nearly full.
     #[error("the server's disk is nearly full; reading goes on")]
     DiskFull,
+    /// The provider behind the server failed.
+    #[error("the conference's provider failed; try again in a moment")]
+    ProviderFailed,
+    /// There are no calls here.
+    #[error("this server carries no calls: its operator has not set MEET_AI_CONFERENCE__PROVIDER")]
+    ConferenceUnavailable,
+    /// There are as many as there may be.
+    #[error("{0}")]
+    Full(&'static str),
     /// The server has no room for this now.
     #[error("{0}")]
     Unavailable(&'static str),
@@ -113,13 +125,15 @@ impl Error {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::RoomNotFound => ErrorCode::RoomNotFound,
             Self::Expired | Self::InviteExpired => ErrorCode::Expired,
-            Self::IdempotencyConflict => ErrorCode::IdempotencyConflict,
+            Self::IdempotencyConflict | Self::EventRepeated => ErrorCode::IdempotencyConflict,
             Self::NameTaken(_) => ErrorCode::NameTaken,
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
-            Self::RateLimited(_) | Self::TooManyConnections => ErrorCode::RateLimited,
+            Self::RateLimited(_) | Self::TooManyConnections | Self::Full(_) => ErrorCode::RateLimited,
             Self::RoomFull => ErrorCode::RoomFull,
             Self::QuotaExceeded => ErrorCode::QuotaExceeded,
             Self::DiskFull => ErrorCode::DiskFull,
+            Self::ProviderFailed => ErrorCode::ProviderFailed,
+            Self::ConferenceUnavailable => ErrorCode::ConferenceUnavailable,
             Self::Unavailable(_) | Self::Store(_) => ErrorCode::Unavailable,
         }
     }

@@ -14,8 +14,9 @@
 mod app;
 pub mod auth;
 pub mod backup;
+mod calls;
 pub mod clock;
-mod conference;
+pub mod conference;
 pub mod config;
 pub mod data_dir;
 pub mod doctor;
@@ -33,6 +34,7 @@ pub mod mention;
 pub mod messages;
 pub mod people;
 pub mod presence;
+pub mod quick_rooms;
 pub mod rooms;
 mod router;
 mod secret;
@@ -42,6 +44,7 @@ mod tasks;
 mod telemetry;
 pub mod tokens;
 mod turnstile;
+mod turns;
 mod web;
 mod welcome;
 

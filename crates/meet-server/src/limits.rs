@@ -34,6 +34,10 @@ pub enum Bucket {
     InviteTries,
     /// Messages, a minute.
     Messages,
+    /// Requests for a way into a room without an owner, a minute.
+    QuickTokens,
+    /// Tokens for calls, a minute.
+    CallTokens,
     /// Changes of status, a minute.
     Statuses,
     /// Names that a key says for the first time, a minute.
@@ -44,7 +48,12 @@ impl Bucket {
     const fn length(self) -> Duration {
         match self {
             Self::Keys => Duration::from_hours(1),
-            Self::InviteTries | Self::Messages | Self::Statuses | Self::NewUsers => Duration::from_mins(1),
+            Self::InviteTries
+            | Self::Messages
+            | Self::QuickTokens
+            | Self::CallTokens
+            | Self::Statuses
+            | Self::NewUsers => Duration::from_mins(1),
         }
     }
 }

@@ -229,7 +229,7 @@ pub fn session_info(member: &Member) -> SessionInfo {
         user: member.user().cloned(),
         org: member.tenant,
         role: member.role,
-        rooms: member.rooms.as_ref().map(|rooms| rooms.to_vec()),
+        rooms: member.rooms.as_ref().map(|_| member.guest_rooms().map(|(room, _)| room).collect()),
         token: None,
     }
 }

@@ -204,21 +204,23 @@ impl App {
     /// # Errors
     /// [`Error::UnknownCursor`] when `after` is none of them.
     pub async fn list_rooms(&self, member: &Member, after: Option<RoomId>, limit: u32) -> Result<Vec<Room>, Error> {
-        if let Some(after) = after
-            && (!member.reaches(after) || self.store().room(member.tenant, after).await?.is_none())
-        {
-            return Err(Error::UnknownCursor("after"));
+        if let Some(after) = after {
+            let of = member.clone().within(after);
+            if !of.reaches(after) || self.store().room(of.tenant, after).await?.is_none() {
+                return Err(Error::UnknownCursor("after"));
+            }
         }
         let now = self.steady_now();
         let stored = match &member.rooms {
             None => self.store().rooms(member.tenant, after, limit, now).await?,
-            Some(ids) => {
-                let mut ids: Vec<_> = ids.iter().copied().filter(|id| after.is_none_or(|after| *id > after)).collect();
-                ids.sort_unstable();
-                ids.truncate(limit as usize);
-                let mut stored = Vec::with_capacity(ids.len());
-                for id in ids {
-                    stored.extend(self.store().room(member.tenant, id).await?);
+            Some(_) => {
+                let mut rooms: Vec<_> =
+                    member.guest_rooms().filter(|(id, _)| after.is_none_or(|after| *id > after)).collect();
+                rooms.sort_unstable();
+                rooms.truncate(limit as usize);
+                let mut stored = Vec::with_capacity(rooms.len());
+                for (id, tenant) in rooms {
+                    stored.extend(self.store().room(tenant, id).await?);
                 }
                 stored.retain(|stored| stored.room.expires_at.is_none_or(|end| end > now));
                 stored

@@ -39,6 +39,7 @@ use crate::{
         (name = "Streams", description = "WebSocket and server-sent events."),
         (name = "Sessions", description = "Signing in and out, invites."),
         (name = "Realtime", description = "Tokens for Centrifugo's SDKs, where these connect, and how reachable people say to be."),
+        (name = "Calls", description = "Ways into calls without a room of one's own."),
         (name = "Operations", description = "Health, readiness, metrics."),
     ),
     modifiers(&Credentials)

@@ -29,6 +29,13 @@ pub(crate) fn new_invite(clock: &Clock) -> SecretString {
     new_secret(clock, "", 18)
 }
 
+/// By what somebody is known in one call: 128 random bits, so that nobody can be pushed out by guessing.
+pub(crate) fn new_identity(clock: &Clock) -> String {
+    let mut random = [0; 16];
+    clock.fill(&mut random);
+    URL_SAFE_NO_PAD.encode(random)
+}
+
 /// A secret of so many random bytes in URL-safe characters, behind a prefix.
 pub(crate) fn new_secret(clock: &Clock, prefix: &str, bytes: usize) -> SecretString {
     let mut random = vec![0; bytes];

@@ -313,13 +313,16 @@ impl App {
             let tenant = self.store().tenant_of_user(*tenant, *generation, user.id).await?;
             return Ok(tenant.map(|tenant| Member::of_named_user(&tenant, issued)));
         };
-        let found = self.store().session(*session, self.steady_now()).await?.filter(|found| {
-            found.tenant.id == *tenant
-                && found.tenant.generation == *generation
-                && found.user.id == user.id
-                && found.role == *role
-        });
-        Ok(found.map(|found| Member::of_session_by(&found, Proof::Issued(Arc::clone(issued)))))
+        let Some(found) = self.store().session(*session, self.steady_now()).await? else { return Ok(None) };
+        let member = Member::of_session_by(&found, Proof::Issued(Arc::clone(issued)));
+        // For another tenant it was issued to the guest that the session is there.
+        let granted = found.grants.iter().find(|grant| grant.tenant.id == *tenant).map(|grant| grant.room);
+        let member = granted.map_or_else(|| member.clone(), |room| member.clone().within(room));
+        let is_same = member.tenant == *tenant
+            && member.generation == *generation
+            && member.role == *role
+            && member.user().is_some_and(|own| own.id == user.id);
+        Ok(is_same.then_some(member))
     }
 }
 

@@ -136,15 +136,18 @@ impl Turnstile {
     }
 
     async fn ask_once(&self, token: &str, ip: Option<IpAddr>, attempt: Uuid) -> Tried {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("secret", self.secret.expose_secret()).append_pair("response", token);
-        form.append_pair("idempotency_key", &attempt.to_string());
-        if let Some(ip) = ip {
-            form.append_pair("remoteip", &ip.to_string());
-        }
+        let form = {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("secret", self.secret.expose_secret()).append_pair("response", token);
+            form.append_pair("idempotency_key", &attempt.to_string());
+            if let Some(ip) = ip {
+                form.append_pair("remoteip", &ip.to_string());
+            }
+            form.finish()
+        };
         let request = self.service.request(Method::POST, "");
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        match send(request.header(CONTENT_TYPE, kind).body(form.finish())).await {
+        match send(request.header(CONTENT_TYPE, kind).body(form)).await {
             Ok(answer) => Tried::of(&answer),
             Err(why @ (NoAnswer::Cut | NoAnswer::Unreachable(_))) => Tried::Again(why.to_string()),
             Err(why @ (NoAnswer::Late | NoAnswer::TooLarge)) => Tried::Junk(why.to_string()),

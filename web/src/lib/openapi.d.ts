@@ -4,6 +4,27 @@
  */
 
 export interface paths {
+    "/api/demo-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Be in a call that carries no sound and no picture.
+         * @description Only where the operator chose such calls, for tests and demos. The bearer is a token for a call; it is in it for as long
+         *     as the stream is open, and is told by it when it is muted or removed.
+         */
+        post: operations["attend-demo-call"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/invites/{id}": {
         parameters: {
             query?: never;
@@ -272,6 +293,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get into a call by its name.
+         * @description The first who says a name makes the room, which lasts two hours and has a chat of its own. No key and no account is
+         *     needed, but the request must come from a page of this server or of an allowed origin.
+         */
+        post: operations["get-call-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/connection/http_stream": {
         parameters: {
             query?: never;
@@ -352,6 +394,26 @@ export interface paths {
         get: operations["healthz"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/internal/conference/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What the conference's provider tells: who came, who left.
+         * @description Only the provider that this server is configured for can sign such an event.
+         */
+        post: operations["hear-conference"];
         delete?: never;
         options?: never;
         head?: never;
@@ -450,6 +512,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/realtime/conference-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a token for a room's call.
+         * @description For ten minutes it opens the call to you, with what your role and the room allow: the microphone in audio rooms, camera
+         *     and screen as well in screenshare rooms, listening only for spectators. `GET /realtime/config` says where to bring it.
+         */
+        post: operations["get-conference-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/realtime/config": {
         parameters: {
             query?: never;
@@ -493,6 +576,38 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A room's call. */
+        Call: {
+            /** @description Everyone who is in it, by the time of arrival. */
+            participants: components["schemas"]["CallParticipant"][];
+        };
+        /** @description Somebody who is in a room's call now. */
+        CallParticipant: {
+            /** @description Person or program. */
+            kind: components["schemas"]["Kind"];
+            /** @description The name that others see. */
+            name: string;
+            /** @description Since when it has been there without a break. */
+            since: components["schemas"]["Timestamp"];
+            user?: components["schemas"]["UserId"] | null;
+        };
+        /** @description The way into a call without an owner. */
+        CallToken: {
+            /** @description The token for the conference's client, spoken to as `GET /realtime/config` says. */
+            authToken: string;
+            /** @description Whether a bot was asked into the call. */
+            botEnabled: boolean;
+            /** @description A session token for the chat, for callers from another origin; others have it in their cookie. */
+            chatToken?: string | null;
+            /** @description When the room ends. */
+            endsAt: components["schemas"]["Timestamp"];
+            /** @description The room of the call's chat. */
+            roomId: components["schemas"]["RoomId"];
+            /** @description What the call carries. */
+            roomType: components["schemas"]["Media"];
+            /** @description Whether the caller asked for audio in a room with screens. */
+            typeConflict: boolean;
+        };
         /**
          * @description As what a user chose to be seen.
          * @enum {string}
@@ -502,6 +617,8 @@ export interface components {
         ConferenceConfig: {
             /** @description How they are spoken to. */
             kind: components["schemas"]["ConferenceKind"];
+            /** @description The key of the widget that `POST /api/token` wants an answer of; absent where it wants none. */
+            turnstileSiteKey?: string | null;
             /** @description Their address. */
             url: string;
         };
@@ -553,7 +670,7 @@ export interface components {
          * @description What went wrong, for programs: stable across releases.
          * @enum {string}
          */
-        ErrorCode: "missing_key" | "invalid_key" | "invalid_request" | "unknown_cursor" | "read_only" | "forbidden" | "bad_origin" | "signup_closed" | "not_found" | "room_not_found" | "method_not_allowed" | "idempotency_conflict" | "name_taken" | "expired" | "too_large" | "unsupported_media_type" | "foreign_host" | "upgrade_required" | "rate_limited" | "room_full" | "quota_exceeded" | "disk_full" | "provider_failed" | "unavailable" | "unknown";
+        ErrorCode: "missing_key" | "invalid_key" | "invalid_request" | "unknown_cursor" | "read_only" | "forbidden" | "bad_origin" | "signup_closed" | "not_found" | "room_not_found" | "method_not_allowed" | "idempotency_conflict" | "name_taken" | "expired" | "too_large" | "unsupported_media_type" | "foreign_host" | "upgrade_required" | "rate_limited" | "room_full" | "quota_exceeded" | "disk_full" | "provider_failed" | "conference_unavailable" | "unavailable" | "unknown";
         /**
          * @description How much of a room that turns public its readers see.
          * @enum {string}
@@ -642,8 +759,27 @@ export interface components {
          * @enum {string}
          */
         MessageTag: "message";
+        /** @description `POST /api/token`: into a room without an owner, by its name. */
+        NewCallToken: {
+            /** @description Ask a bot into the call; once asked, it stays. */
+            enableBot?: boolean | null;
+            /** @description Who you are, 1 to 32 characters. */
+            name?: string | null;
+            /** @description The room's name, 1 to 64 characters; the first who says it makes the room. */
+            room?: string | null;
+            /** @description What the Turnstile widget gave, where the server asks for it. */
+            turnstileToken?: string | null;
+            type?: components["schemas"]["Media"] | null;
+        };
+        /** @description `POST /realtime/conference-token`. */
+        NewConferenceToken: {
+            /** @description The id of the room whose call it is. */
+            spaceId?: string | null;
+        };
         /** @description `POST /realtime/connection-token`; nothing has to be said. */
-        NewConnectionToken: Record<string, never>;
+        NewConnectionToken: {
+            spaceId?: components["schemas"]["RoomId"] | null;
+        };
         /** @description A new invite, shown this once. */
         NewInvite: {
             /** @description When it ends. */
@@ -729,6 +865,11 @@ export interface components {
             online: number;
             /** @description Who may read it. */
             visibility: components["schemas"]["Visibility"];
+        };
+        /** @description A room with its call. */
+        RoomDetails: components["schemas"]["Room"] & {
+            /** @description Who is in its call. */
+            call: components["schemas"]["Call"];
         };
         /**
          * Format: uuid
@@ -854,6 +995,89 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "attend-demo-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The open stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The token opens no call, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This server has no such calls. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     "revoke-invite": {
         parameters: {
             query?: never;
@@ -1588,13 +1812,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The room. */
+            /** @description The room, and who is in its call. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Room"];
+                    "application/json": components["schemas"]["RoomDetails"];
                 };
             };
             /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
@@ -3150,6 +3374,129 @@ export interface operations {
             };
         };
     };
+    "get-call-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCallToken"];
+            };
+        };
+        responses: {
+            /** @description The way in; a browser without a session gets one in its cookie. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallToken"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The page may not call this server, or Turnstile does not vouch for the visitor. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room of that name has ended; the next caller makes a new one. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many requests from this address, or the call or the server is full. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The conference's provider failed. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This server carries no calls. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     "connection-http-stream": {
         parameters: {
             query?: never;
@@ -3575,6 +3922,109 @@ export interface operations {
             };
         };
     };
+    "hear-conference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/webhook+json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The event was taken. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The provider did not sign it, or not lately. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This server's conferences tell nothing by requests. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The event was told before. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description What events are verified with could not be fetched. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     metrics: {
         parameters: {
             query?: never;
@@ -3921,6 +4371,152 @@ export interface operations {
             };
             /** @description It stops, or its database does not answer, or it can store no messages. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "get-conference-token": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string | null;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewConferenceToken"];
+            };
+        };
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RealtimeToken"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Your role may not join this call, or a cookie came along from the page of another server. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is no such room. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many tokens in a minute. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The conference's provider failed. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This server carries no calls. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The name is new, and the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use meet_server::{
-    Config,
+    Clock, Config,
     config::PublicUrl,
     data_dir::DataDir,
     doctor::{self, Finding, Level},
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Outcome {
             let understood = format!("understood; `{}` prints it", invocation::command(&["config"]));
             worst = worst.max(tell(&Finding::ok("configuration", understood))?);
             let serve = invocation::server_command("serve", &config, config_file.as_deref());
-            for finding in doctor::inspect(&config, &serve).await {
+            for finding in doctor::inspect(&config, &serve, &Clock::system()).await {
                 worst = worst.max(tell(&finding)?);
             }
             worst = worst.max(tell(&listener(&config).await)?);

@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{Attendee, Failure, Grant, Happening, Joining, MeetingId, Opening, Seat};
-use crate::app::Site;
 
 /// How long a token opens its meeting.
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
@@ -50,7 +49,7 @@ struct Present {
 
 /// What the meeting tells somebody who is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// Its microphone is off now.
     Muted,
     /// It is out.
@@ -58,7 +57,7 @@ pub enum Signal {
 }
 
 /// Being in a meeting, until it is dropped.
-pub struct Attendance {
+pub(crate) struct Attendance {
     fake: Fake,
     meeting: MeetingId,
     identity: String,
@@ -67,10 +66,10 @@ pub struct Attendance {
 }
 
 impl Fake {
-    pub(super) fn new(site: &Site) -> Self {
+    pub(super) fn new(public_url: &str) -> Self {
         let (happens, happenings) = mpsc::channel(MAX_EVENTS);
         Self {
-            url: format!("{}/api/demo-call", site.public_url),
+            url: format!("{public_url}/api/demo-call"),
             meetings: Arc::default(),
             happens,
             happenings: Arc::new(Mutex::new(Some(happenings))),
@@ -183,11 +182,6 @@ impl Fake {
 }
 
 impl Attendance {
-    /// By what the attendee is known.
-    pub(crate) fn identity(&self) -> &str {
-        &self.identity
-    }
-
     /// The next signal; `None` when the meeting is over.
     pub(crate) async fn signal(&mut self) -> Option<Signal> {
         self.signals.recv().await

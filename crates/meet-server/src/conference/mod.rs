@@ -13,11 +13,11 @@ use meet_api::{ConferenceKind, Kind, Media, RoomId, Timestamp, request::Conferen
 use secrecy::SecretString;
 
 pub use fake::Fake;
+pub(crate) use fake::{Attendance, Signal};
 pub use livekit::LiveKit;
 pub use realtimekit::RealtimeKit;
 
 use crate::{
-    app::Site,
     config::{Config, Provider},
     doctor::Finding,
 };
@@ -172,17 +172,17 @@ pub enum NotHeard {
 }
 
 impl Conference {
-    /// The provider that the configuration names, if it names one; its settings are all there, by
+    /// The provider that the configuration names, if it names one; `public_url` is this server's own address. Its settings are all there, by
     /// [`Config::load`](crate::Config::load).
     ///
     /// # Errors
     /// A sentence when this machine cannot make requests, or a setting is missing.
-    pub fn new(config: &Config, site: &Site) -> Result<Option<Self>, String> {
+    pub fn new(config: &Config, public_url: &str) -> Result<Option<Self>, String> {
         match config.conference.provider {
             None => Ok(None),
             Some(Provider::LiveKit) => LiveKit::new(&config.livekit).map(Self::LiveKit).map(Some),
             Some(Provider::RealtimeKit) => RealtimeKit::new(&config.realtimekit).map(Self::RealtimeKit).map(Some),
-            Some(Provider::Fake) => Ok(Some(Self::Fake(Fake::new(site)))),
+            Some(Provider::Fake) => Ok(Some(Self::Fake(Fake::new(public_url)))),
         }
     }
 
@@ -195,6 +195,20 @@ impl Conference {
         }
     }
 
+    /// Whether a meeting that nobody is in may be forgotten, so that it is opened anew for whoever is let in.
+    pub(crate) fn forgets_empty_meetings(&self) -> bool {
+        matches!(self, Self::LiveKit(_))
+    }
+
+    /// Whether somebody can be let in who may send nothing.
+    pub(crate) fn can_listen_only(&self) -> bool {
+        match self {
+            Self::LiveKit(_) => true,
+            Self::RealtimeKit(realtimekit) => realtimekit.can_listen_only(),
+            Self::Fake(_) => true,
+        }
+    }
+
     /// Where clients of the calls connect, and how they are spoken to.
     pub fn config(&self) -> ConferenceConfig {
         let (url, kind) = match self {
@@ -202,7 +216,7 @@ impl Conference {
             Self::RealtimeKit(realtimekit) => (realtimekit.client_url(), ConferenceKind::Meeting),
             Self::Fake(fake) => (fake.client_url(), ConferenceKind::Meeting),
         };
-        ConferenceConfig { url, kind }
+        ConferenceConfig { url, kind, turnstile_site_key: None }
     }
 
     /// Opens a meeting, or finds the one of this room where the provider knows it by the room.

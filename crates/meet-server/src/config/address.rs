@@ -56,6 +56,11 @@ impl Origin {
         })
     }
 
+    /// The page's host, without the port.
+    pub fn hostname(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     fn host(&self) -> Option<Host<String>> {
         self.url.host().map(|host| host.to_owned())
     }

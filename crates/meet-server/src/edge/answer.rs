@@ -17,19 +17,25 @@ const RETRY_SECONDS: u64 = 2;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     error: Error,
+    sentence: Option<&'static str>,
     clear_cookie: Option<HeaderValue>,
 }
 
 impl Refusal {
+    /// A refusal in the words that the clients of one operation know.
+    pub(crate) fn worded(error: Error, sentence: &'static str) -> Self {
+        Self { sentence: Some(sentence), ..error.into() }
+    }
+
     /// A refusal that also takes the dead session cookie away.
     pub(crate) fn clearing(error: Error, cookie: HeaderValue) -> Self {
-        Self { error, clear_cookie: Some(cookie) }
+        Self { clear_cookie: Some(cookie), ..error.into() }
     }
 }
 
 impl<E: Into<Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self { error: error.into(), clear_cookie: None }
+        Self { error: error.into(), sentence: None, clear_cookie: None }
     }
 }
 
@@ -52,7 +58,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::QuotaExceeded | ErrorCode::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::ProviderFailed => StatusCode::BAD_GATEWAY,
-        ErrorCode::Unavailable | ErrorCode::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::ConferenceUnavailable | ErrorCode::Unavailable | ErrorCode::Unknown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -60,7 +66,7 @@ fn status(code: ErrorCode) -> StatusCode {
 pub(crate) fn error_answer(code: ErrorCode, sentence: &str) -> Response {
     let body = ErrorBody { error: sentence.to_owned(), code };
     let mut response = (status(code), Json(body)).into_response();
-    if matches!(code, ErrorCode::Unavailable | ErrorCode::RateLimited) {
+    if matches!(code, ErrorCode::Unavailable | ErrorCode::ConferenceUnavailable | ErrorCode::RateLimited) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS.into());
     }
     if code == ErrorCode::UpgradeRequired {
@@ -79,7 +85,8 @@ impl IntoResponse for Refusal {
         if let Error::Store(source) = &self.error {
             tracing::error!(error = source as &dyn std::error::Error, "the store failed");
         }
-        let mut response = error_answer(self.error.code(), &self.error.to_string());
+        let sentence = self.sentence.map_or_else(|| self.error.to_string(), str::to_owned);
+        let mut response = error_answer(self.error.code(), &sentence);
         let headers = response.headers_mut();
         match self.error {
             Error::RateLimited(window) => {

@@ -11,12 +11,13 @@ use axum::{
     },
 };
 use axum_extra::extract::CookieJar;
+use meet_api::RoomId;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     app::App,
     auth::{Member, Presented},
-    config::Origin,
+    config::{Origin, PublicUrl},
     error::Error,
     people::SESSION_LIFE,
 };
@@ -129,10 +130,19 @@ async fn enter(parts: &mut Parts, app: &App, door: Door) -> Result<Option<Member
         check_origin(parts, app, door)?;
         parts.extensions.insert(UsedCookie);
     }
-    app.authenticate(&presented).await.map_err(|error| match error {
+    let member = app.authenticate(&presented).await.map_err(|error| match error {
         Error::InvalidKey if by_cookie => Refusal::clearing(error, dead_cookie(app)),
-        error => error.into(),
+        error => Refusal::from(error),
+    })?;
+    Ok(match room_at(parts.uri.path()) {
+        Some(room) => member.map(|member| member.within(room)),
+        None => member,
     })
+}
+
+/// The room that an address names: whoever calls acts there as who it is in that room.
+fn room_at(path: &str) -> Option<RoomId> {
+    path.strip_prefix("/api/rooms/")?.split('/').next()?.parse().ok()
 }
 
 /// The credential that counts: the header, else `?token=` where it may stand, else the cookie.
@@ -164,7 +174,7 @@ fn refuse_token_in_url(query: &Query) -> Result<(), Error> {
 }
 
 /// The token of an `Authorization: Bearer` header; the scheme's case does not matter (RFC 9110, 11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(crate) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -180,15 +190,29 @@ fn check_origin(parts: &Parts, app: &App, door: Door) -> Result<(), Error> {
     }
 }
 
+/// A page from which requests are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    /// Its host, without a port.
+    pub(crate) hostname: String,
+    /// Whether it is one of this very server's.
+    pub(crate) is_own: bool,
+}
+
+/// The page that a request comes from, by its Origin, when that is this very server's or on the list.
+pub(crate) fn page_of(headers: &HeaderMap, app: &App) -> Option<Page> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let written = text(header::ORIGIN)?;
+    let origin = Origin::parse(written).ok()?;
+    let public = app.config().public_url.as_ref().map(PublicUrl::origin);
+    let is_own = text(header::HOST).is_some_and(|host| origin.is_of_host(host)) || public == Some(&origin);
+    let is_accepted = is_own || app.config().origin_listed(written);
+    is_accepted.then(|| Page { hostname: origin.hostname().to_owned(), is_own })
+}
+
 /// Whether the request's Origin is this very server's, or on the list.
 pub(crate) fn accepts_origin(headers: &HeaderMap, app: &App) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text(header::ORIGIN) else { return false };
-    let is_own = match (Origin::parse(origin), text(header::HOST)) {
-        (Ok(origin), Some(host)) => origin.is_of_host(host),
-        _ => false,
-    };
-    is_own || app.config().origin_listed(origin)
+    page_of(headers, app).is_some()
 }
 
 /// Whether the request comes from a page that is none of ours.

@@ -13,8 +13,8 @@ mod refusals;
 pub(crate) use answer::{Refusal, created, error_answer, not_found, with_window};
 pub(crate) use body::{Body, MAX_BODY, RawBody};
 pub(crate) use caller::{
-    Authenticated, Caller, ClientIp, Lenient, NoCredential, Socket, StreamCaller, dead_cookie, has_foreign_origin,
-    session_cookie,
+    Authenticated, Caller, ClientIp, Lenient, NoCredential, Page, Socket, StreamCaller, bearer, dead_cookie,
+    has_foreign_origin, page_of, session_cookie,
 };
 pub(crate) use guard::{check_host, count_requests, cross_origin, finish_changes, secure_headers};
 pub(crate) use query::{Path, Query};

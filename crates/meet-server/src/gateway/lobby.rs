@@ -53,6 +53,6 @@ fn is_for(member: &Member, publication: &Publication) -> bool {
     match &publication.body {
         Body::Lobby(LobbyEvent::RoomCreated(room) | LobbyEvent::RoomUpdated(room)) => member.reaches(room.id),
         Body::Lobby(LobbyEvent::RoomDeleted { id }) => member.reaches(*id),
-        Body::Message(_) | Body::Presence(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => false,
+        Body::Message(_) | Body::Presence(_) | Body::Call | Body::Status | Body::Ended(..) | Body::LeftRoom => false,
     }
 }

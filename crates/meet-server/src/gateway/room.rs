@@ -110,6 +110,7 @@ impl RoomReader {
                     ServerFrame::Resync { head_seq, .. } => ("resync", Some(*head_seq)),
                     ServerFrame::Position { seq } => ("position", Some(*seq)),
                     ServerFrame::Presence { .. } => ("presence", None),
+                    ServerFrame::Call { .. } => ("call", None),
                     ServerFrame::Ack { .. } => ("ack", None),
                     ServerFrame::Error { .. } => ("error", None),
                     ServerFrame::Pong => ("pong", None),
@@ -244,7 +245,7 @@ impl Session {
             // Told to those who look at a status, and to nobody in a room.
             Body::LeftRoom => Ok(()),
             Body::Ended(reason, _) => Err(End::Close(*reason)),
-            Body::Presence(_) | Body::Lobby(_) | Body::Status => {
+            Body::Presence(_) | Body::Call | Body::Lobby(_) | Body::Status => {
                 let is_told = !matches!(&publication.body, Body::Presence(event) if !event.is_of_user);
                 if self.has_events && is_told {
                     self.batch.push(publication.encoded(self.reader.encoding));

@@ -1,5 +1,6 @@
 //! The HTTP API: thin handlers over the operations. No handler decides anything; sockets and streams are the gateway's.
 
+mod calls;
 mod keys;
 mod messages;
 mod operations;
@@ -32,6 +33,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(realtime::get_connection_token))
         .routes(routes!(realtime::get_subscribe_token))
         .routes(routes!(realtime::get_realtime_config))
+        .routes(routes!(calls::get_conference_token))
+        .routes(routes!(calls::get_call_token))
+        .routes(routes!(calls::hear_conference))
+        .routes(routes!(calls::attend_demo_call))
         .routes(routes!(presence::set_status))
         .routes(routes!(presence::list_statuses))
         .routes(routes!(operations::healthz))

@@ -62,8 +62,12 @@ pub(super) async fn get_connection_token(
     State(app): State<App>,
     Caller(caller): Caller,
     As(named): As,
-    Body(NewConnectionToken {}): Body<NewConnectionToken>,
+    Body(body): Body<NewConnectionToken>,
 ) -> Result<Json<RealtimeToken>, Refusal> {
+    let caller = match (caller, body.space_id) {
+        (Some(member), Some(room)) => Some(member.within(room)),
+        (caller, _) => caller,
+    };
     Ok(Json(app.connection_token(caller.as_ref(), named).await?))
 }
 
@@ -102,5 +106,6 @@ pub(super) async fn get_subscribe_token(
     responses((status = 200, description = "The addresses.", body = RealtimeConfig), Caller)
 )]
 pub(super) async fn get_realtime_config(State(app): State<App>, Caller(_): Caller) -> Json<RealtimeConfig> {
-    Json(RealtimeConfig { connection: ConnectionConfig { url: app.site().connection_url() }, conference: None })
+    let conference = app.conference_config();
+    Json(RealtimeConfig { connection: ConnectionConfig { url: app.site().connection_url() }, conference })
 }

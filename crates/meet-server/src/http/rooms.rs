@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use meet_api::{
-    ErrorBody, Room, RoomId, RoomPresence,
+    ErrorBody, Room, RoomDetails, RoomId, RoomPresence,
     request::{CreateRoom, UpdateRoom},
 };
 
@@ -86,15 +86,16 @@ pub(super) async fn create_room(
 #[utoipa::path(
     get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path)),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "The room.", body = Room), Caller, InRoom)
+    responses((status = 200, description = "The room, and who is in its call.", body = RoomDetails), Caller, InRoom)
 )]
 pub(super) async fn get_room(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(id): Path<RoomId>,
-) -> Result<Json<Room>, Refusal> {
+) -> Result<Json<RoomDetails>, Refusal> {
     let access = app.room(caller.as_ref(), id).await?;
-    Ok(Json(app.with_online(access.tenant, access.room)))
+    let call = app.call(access.tenant, access.room.id);
+    Ok(Json(RoomDetails { room: app.with_online(access.tenant, access.room), call }))
 }
 
 /// Change a room.

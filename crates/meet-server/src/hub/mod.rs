@@ -3,6 +3,7 @@
 //! The hub hands publications to bounded queues and knows who is present. It keeps no history (the
 //! store does), speaks no protocol (the gateway does) and checks no rights (the operations did).
 
+pub mod call;
 mod channel;
 mod outbox;
 pub mod people;
@@ -24,6 +25,7 @@ use meet_api::{ChosenStatus, PresenceMember, RoomId, RoomPresence, SessionId, St
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub use call::Attending;
 pub use channel::{Address, Channel, Named};
 pub use outbox::{CloseReason, Drained, Keep, Outbox};
 pub use people::Person;
@@ -64,8 +66,10 @@ impl Standing {
 /// What a connection came in with, so that it ends when that does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CredentialRef {
-    /// The tenant of the key or session.
+    /// The tenant that it acts in.
     pub tenant: TenantId,
+    /// The tenant of the key or session.
+    pub home: TenantId,
     /// The session; `None` for a bare key.
     pub session: Option<SessionId>,
     /// When the session ends by itself; `None` for a bare key.
@@ -82,6 +86,7 @@ struct Inner {
     people: Box<[Mutex<Part>]>,
     turns: Box<[tokio::sync::Mutex<()>]>,
     connections: Mutex<HashMap<u64, Registered>>,
+    calls: Mutex<call::Calls>,
     next: AtomicU64,
     changed: Mutex<HashSet<(TenantId, RoomId)>>,
     changed_wake: Notify,
@@ -115,6 +120,7 @@ impl Default for Hub {
             people: (0..people::PARTS).map(|_| Mutex::default()).collect(),
             turns: (0..people::PARTS).map(|_| tokio::sync::Mutex::default()).collect(),
             connections: Mutex::default(),
+            calls: Mutex::default(),
             next: AtomicU64::new(1),
             changed: Mutex::default(),
             changed_wake: Notify::new(),
@@ -141,8 +147,10 @@ impl Hub {
     pub fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
         for (credential, outbox) in lock(&self.0.connections).values() {
             if let Some(credential) = credential
-                && credential.tenant == tenant
-                && (session.is_none() || credential.session == session)
+                && match session {
+                    Some(_) => credential.session == session,
+                    None => credential.tenant == tenant || credential.home == tenant,
+                }
             {
                 outbox.close(CloseReason::CredentialEnded);
             }
@@ -440,8 +448,8 @@ mod tests {
         let hub = Hub::default();
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
         let session = SessionId::from_uuid(Uuid::from_u128(9));
-        let key = connect(&hub, Some(CredentialRef { tenant, session: None, expires_at: None }));
-        let signed_in = connect(&hub, Some(CredentialRef { tenant, session: Some(session), expires_at: None }));
+        let key = connect(&hub, Some(CredentialRef { tenant, home: tenant, session: None, expires_at: None }));
+        let signed_in = connect(&hub, Some(CredentialRef { tenant, home: tenant, session: Some(session), expires_at: None }));
         hub.end_credential(tenant, Some(session));
         assert!(matches!(signed_in.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
         assert!(matches!(key.outbox().drain(), Drained::Publications(_)));

@@ -176,6 +176,9 @@ impl Hub {
                     }
                 }
             }
+            if before.shown().is_some() != chosen.shown().is_some() {
+                self.show_in_calls(person, chosen.shown().is_some());
+            }
             let own = Address::user(person.tenant, person.user);
             self.publish(own, &[Publication::own_status(own, &UserEvent::Status { status: chosen }).into()]);
         });

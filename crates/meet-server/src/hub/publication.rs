@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use meet_api::{
-    Message, ServerFrame, UserStatus,
+    CallChange, Message, ServerFrame, UserStatus,
     frame::{LobbyEvent, UserEvent},
 };
 use meet_centrifuge::Protocol;
 
-use super::{Address, CloseReason, presence::PresenceEvent, push};
+use super::{Address, Attending, CloseReason, presence::PresenceEvent, push};
 
 /// The wire forms that a publication can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Body {
     Message(Arc<Message>),
     /// Somebody came, left or changed.
     Presence(PresenceEvent),
+    /// Somebody came into the room's call, or left it.
+    Call,
     /// A room of the tenant came, changed or went.
     Lobby(LobbyEvent),
     /// As what a user is seen, or for the user itself what it chose.
@@ -71,6 +73,12 @@ impl Publication {
         Self::new(address, Body::Presence(event), frame)
     }
 
+    /// A change of who is in the room's call.
+    pub fn call(address: Address, event: CallChange, who: &Attending) -> Self {
+        let frame = json(&ServerFrame::Call { event, user: who.user, name: who.name.clone(), kind: who.kind });
+        Self::new(address, Body::Call, frame)
+    }
+
     /// A change of the room list.
     pub fn lobby(address: Address, event: LobbyEvent) -> Self {
         let frame = match &event {
@@ -94,7 +102,12 @@ impl Publication {
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_) | Body::Lobby(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => None,
+            Body::Presence(_)
+            | Body::Call
+            | Body::Lobby(_)
+            | Body::Status
+            | Body::Ended(..)
+            | Body::LeftRoom => None,
         }
     }
 
@@ -124,6 +137,7 @@ impl Publication {
             Body::Lobby(LobbyEvent::RoomCreated(_)) => "room_created",
             Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
             Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
+            Body::Call => "call",
             Body::Status => "status",
             Body::Ended(..) | Body::LeftRoom => "ended",
         };

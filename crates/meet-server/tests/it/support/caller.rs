@@ -188,6 +188,6 @@ impl Caller {
 
     /// Opens an event stream.
     pub(crate) async fn stream(&self, path: &str) -> Stream {
-        Stream::open(self.request(Method::GET, path)).await
+        Stream::open("GET", self.request(Method::GET, path)).await
     }
 }

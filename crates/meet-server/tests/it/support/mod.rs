@@ -2,6 +2,7 @@
 
 mod caller;
 mod database;
+mod demo;
 mod document;
 mod emulated;
 mod live;
@@ -13,6 +14,7 @@ mod wire;
 
 pub(crate) use caller::{Answer, Caller};
 pub(crate) use database::{Database, databases};
+pub(crate) use demo::Demo;
 pub(crate) use emulated::{Emulated, Form};
 pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
 pub(crate) use realtime::{Realtime, code, connection_token, subscribe_token};

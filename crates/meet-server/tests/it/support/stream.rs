@@ -26,10 +26,10 @@ pub(crate) struct Event {
 }
 
 impl Stream {
-    pub(super) async fn open(request: RequestBuilder) -> Self {
+    pub(super) async fn open(method: &str, request: RequestBuilder) -> Self {
         let response = soon("a stream", request.send()).await.unwrap();
         let status = response.status().as_u16();
-        document::check("GET", response.url().path(), status);
+        document::check(method, response.url().path(), status);
         Self { status, bytes: Box::pin(response.bytes_stream()), buffer: Vec::new() }
     }
 

@@ -1,0 +1,345 @@
+//! Rooms without an owner: whoever says a name is in the call of that name, and in its chat, for two hours.
+//!
+//! Each incarnation of a name is a tenant and a room of its own, so nobody ever sees what an earlier group said. One
+//! caller at a time makes, changes or ends the room of a name.
+
+use std::{net::IpAddr, time::Duration};
+
+use meet_api::{
+    Kind, Media, RoomId, SessionId, TenantId, Visibility,
+    request::{CallToken, NewCallToken},
+    text::{RoomName, TextError, UserName},
+};
+use meet_store::{
+    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, QuickRoom,
+    StoredRoom, TenantKind,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    app::App,
+    auth::Member,
+    calls::{Entered, Entering, failed, publishing_in},
+    conference::{Conference, MeetingId},
+    error::{Error, Window},
+    hub::{Address, CloseReason},
+    limits::{Bucket, Subject},
+    people::SESSION_LIFE,
+    secret, turnstile,
+};
+
+/// The most characters of a room's name.
+const MAX_ROOM: usize = 64;
+/// The most characters of a visitor's name.
+const MAX_NAME: usize = 32;
+/// How many rooms that have ended are put away at a time.
+const PAGE: u32 = 100;
+
+/// Whoever asks for a way into a room without an owner.
+pub struct Visitor {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The host of the page that it comes from.
+    pub hostname: String,
+    /// Whether that page is this server's own.
+    pub is_own_page: bool,
+    /// Who it is here already.
+    pub member: Option<Member>,
+}
+
+/// The way in.
+pub struct LetIn {
+    /// The answer.
+    pub token: CallToken,
+    /// A new session, for the cookie of a browser that had none.
+    pub session: Option<SecretString>,
+}
+
+impl App {
+    /// Counts a request for a call's token against its address.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub fn count_call_token(&self, ip: IpAddr) -> Result<Option<Window>, Error> {
+        let limit = self.config().limits.tokens_per_minute_per_ip;
+        let counted =
+            self.limits().windows.take(Bucket::QuickTokens, Subject::network(ip), limit, self.clock().monotonic())?;
+        Ok(counted.map(|counted| counted.window))
+    }
+
+    /// Lets a visitor into the room of a name, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Forbidden`] for what Turnstile does not vouch for, [`Error::Expired`] once for a
+    /// room that has ended since it was entered last, [`Error::Full`], [`Error::ProviderFailed`],
+    /// [`Error::ConferenceUnavailable`].
+    pub async fn call_token(&self, visitor: &Visitor, body: NewCallToken) -> Result<LetIn, Error> {
+        let (Some(room), Some(name)) = (filled(body.room.as_deref()), filled(body.name.as_deref())) else {
+            return Err(Error::Invalid("room and name required".into()));
+        };
+        let (room, name) = names(room, name)?;
+        let conference = self.conference()?;
+        self.refuse_when_disk_is_full()?;
+        self.vouch_for(visitor, body.turnstile_token.as_deref()).await?;
+        let wanted = body.media.unwrap_or(Media::Audio);
+        let stored = self.quick_room(conference, &room, wanted, body.enable_bot == Some(true)).await?;
+        let type_conflict = wanted == Media::Audio && stored.room.media == Media::Screenshare;
+        let (entered, session) = self.let_visitor_in(conference, visitor, &stored, &name).await?;
+        let (chat_token, session) = match session {
+            Some(token) if visitor.is_own_page => (None, Some(token)),
+            Some(token) => (Some(token.expose_secret().to_owned()), None),
+            None => (None, None),
+        };
+        let token = CallToken {
+            auth_token: entered.grant.token.expose_secret().to_owned(),
+            room_type: stored.room.media,
+            type_conflict,
+            bot_enabled: stored.room.bot_enabled,
+            room_id: stored.room.id,
+            ends_at: stored.room.expires_at.unwrap_or_else(|| self.clock().now()),
+            chat_token,
+        };
+        Ok(LetIn { token, session })
+    }
+
+    async fn vouch_for(&self, visitor: &Visitor, token: Option<&str>) -> Result<(), Error> {
+        let Some(turnstile) = self.turnstile() else { return Ok(()) };
+        let token = filled(token).ok_or(Error::Forbidden("Turnstile verification required"))?;
+        let vouched = turnstile.verify(token, visitor.ip, &visitor.hostname, self.clock().uuid()).await;
+        vouched.map_err(|reason: turnstile::Refused| {
+            tracing::info!(error = &reason as &dyn std::error::Error, "Turnstile vouched for nobody");
+            Error::Forbidden("Turnstile verification failed")
+        })
+    }
+
+    /// The live room of a name, with what this caller asks of it.
+    async fn quick_room(
+        &self,
+        conference: &Conference,
+        name: &RoomName,
+        wanted: Media,
+        bot: bool,
+    ) -> Result<StoredRoom, Error> {
+        let _turn = self.calls().names.of(name.as_str().to_owned()).await;
+        let now = self.steady_now();
+        match self.store().quick_room(name.as_str().to_owned()).await? {
+            Some(QuickRoom { ended_at: Some(_), .. }) => {
+                if self.store().take_tombstone(name.as_str().to_owned(), now).await? {
+                    return Err(Error::Expired);
+                }
+            }
+            Some(found) if found.ends_at <= now => {
+                // Whoever is told now is the one who has to be told.
+                self.end_quick_room(conference, (found.tenant, found.room_id), false).await?;
+                return Err(Error::Expired);
+            }
+            Some(found) => {
+                let is_screenshare = wanted == Media::Screenshare;
+                if let Some(stored) = found.room
+                    && (!is_screenshare || stored.room.media == Media::Screenshare)
+                    && (!bot || stored.room.bot_enabled)
+                {
+                    return Ok(stored);
+                }
+                let changed = self.store().negotiate(found.tenant, found.room_id, is_screenshare, bot).await?;
+                let changed = changed.ok_or(Error::Expired)?;
+                self.hub().mark_changed(Address::chat(found.tenant, found.room_id));
+                return Ok(changed);
+            }
+            None => {}
+        }
+        self.make_quick_room(conference, name, wanted, bot).await
+    }
+
+    async fn make_quick_room(
+        &self,
+        conference: &Conference,
+        name: &RoomName,
+        media: Media,
+        bot: bool,
+    ) -> Result<StoredRoom, Error> {
+        let now = self.steady_now();
+        let settings = &self.config().quick_rooms;
+        let ends_at = now.plus(Duration::from_secs(settings.max_age_seconds));
+        let id = |app: &Self| app.clock().uuid();
+        let new = NewQuickRoom {
+            name: name.as_str().to_owned(),
+            tenant: NewTenant {
+                id: TenantId::from_uuid(id(self)),
+                kind: TenantKind::Quick,
+                key: None,
+                created_at: now,
+            },
+            room: NewRoom {
+                id: RoomId::from_uuid(id(self)),
+                name: name.clone(),
+                visibility: Visibility::Private,
+                media,
+                bot_enabled: bot,
+                listed: false,
+                epoch: secret::new_epoch(self.clock()),
+                created_at: now,
+                expires_at: Some(ends_at),
+            },
+        };
+        let stored = match self.store().open_quick_room(new, settings.max_rooms).await? {
+            OpenedQuick::Room(stored) => stored,
+            OpenedQuick::Full => return Err(Error::Full("this server holds as many call rooms as it may")),
+            OpenedQuick::Taken => return Err(Error::Unavailable("the room is being made; try again in a moment")),
+        };
+        // A name is not to be taken for hours by a room that never had a call.
+        if let Err(error) = self.open_call(conference, stored.tenant, stored.room.id).await {
+            self.end_quick_room(conference, (stored.tenant, stored.room.id), false).await?;
+            return Err(error);
+        }
+        Ok(stored)
+    }
+
+    /// Gets a visitor a token, and has it be a guest of the room's chat.
+    async fn let_visitor_in(
+        &self,
+        conference: &Conference,
+        visitor: &Visitor,
+        stored: &StoredRoom,
+        name: &UserName,
+    ) -> Result<(Entered, Option<SecretString>), Error> {
+        let (tenant, room) = (stored.tenant, &stored.room);
+        let most = self.config().quick_rooms.max_participants;
+        let place = self.clock().uuid().to_string();
+        let address = Address::chat(tenant, room.id);
+        let there = self.hub().call_identities(address);
+        if !self.calls().activity.reserve(address, &place, &there, most, self.clock().monotonic()) {
+            return Err(Error::Full("this call is full"));
+        }
+        let entering =
+            Entering { tenant, room, name: name.as_str(), kind: Kind::Human, publishing: publishing_in(room.media) };
+        let entered = match self.enter(conference, &entering, None).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                self.calls().activity.give_back(address, &place);
+                return Err(if matches!(error, Error::RoomNotFound) { Error::Expired } else { error });
+            }
+        };
+        self.calls().activity.rename(address, &place, &entered.seat.identity);
+        match self.admit(visitor, stored, name, &entered).await {
+            Ok(session) => Ok((entered, session)),
+            Err(error) => {
+                self.calls().activity.give_back(address, &entered.seat.identity);
+                self.leave_again(conference, &entered).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Records who was let in, with the session by which it is a guest of the chat: the one that it has, or a new one.
+    async fn admit(
+        &self,
+        visitor: &Visitor,
+        stored: &StoredRoom,
+        name: &UserName,
+        entered: &Entered,
+    ) -> Result<Option<SecretString>, Error> {
+        let now = self.clock().now();
+        let token = secret::new_session(self.clock());
+        let digest = secret::digest(token.expose_secret());
+        let id = SessionId::from_uuid(self.clock().uuid());
+        let own = visitor.member.as_ref().filter(|_| visitor.is_own_page).and_then(|member| member.session);
+        let (entry, is_new) = match own {
+            Some(session) => (Entry::Grant { session }, false),
+            None if visitor.is_own_page => {
+                let tenant = TenantId::from_uuid(self.clock().uuid());
+                let (user, expires_at) = (self.new_user_id(), now.plus(SESSION_LIFE));
+                (Entry::Visitor { session: id, digest, expires_at, tenant, user }, true)
+            }
+            None => (Entry::Session { id, digest }, true),
+        };
+        let admission = Admission {
+            tenant: stored.tenant,
+            room: stored.room.id,
+            user: NewUser { id: self.new_user_id(), name: name.clone(), kind: Kind::Human },
+            seat: GuestSeat {
+                identity: entered.seat.identity.clone(),
+                reference: entered.reference.clone(),
+                known_as: entered.seat.known_as.clone(),
+                expires_at: entered.grant.expires_at,
+            },
+            entry,
+            now: self.steady_now(),
+            expires_at: stored.room.expires_at.unwrap_or(now),
+        };
+        match self.store().admit(admission).await? {
+            Admitted::In { .. } => {
+                if let Some(session) = own {
+                    // What was remembered of it does not know the room.
+                    self.remembered().forget_session(session);
+                }
+                Ok(is_new.then_some(token))
+            }
+            Admitted::Gone if self.store().open_meeting_of(stored.room.id).await?.is_some() => Err(Error::InvalidKey),
+            Admitted::Gone => Err(Error::Expired),
+        }
+    }
+
+    /// Ends a room without an owner: its meeting, its chat, and whoever is in either by it.
+    async fn end_quick_room(
+        &self,
+        conference: &Conference,
+        (tenant, room): (TenantId, RoomId),
+        tombstone: bool,
+    ) -> Result<(), Error> {
+        if let Some(meeting) = self.store().open_meeting_of(room).await?.and_then(|meeting| meeting.meeting)
+            && let Err(failure) = conference.close(&MeetingId(meeting), self.clock().now()).await
+        {
+            // Its record says that it is to be closed, and so it will be.
+            failed("closed no meeting", &failure);
+        }
+        self.store().end_quick_room(tenant, self.steady_now(), tombstone).await?;
+        self.store().end_meetings(self.steady_now()).await?;
+        self.calls().wake();
+        self.hub().end_call(Address::chat(tenant, room));
+        self.hub().close_tenant(tenant, CloseReason::RoomGone);
+        self.end_credential(tenant, None);
+        self.wake_purger();
+        Ok(())
+    }
+
+    /// Ends the rooms without an owner whose time is over.
+    pub(crate) async fn end_quick_rooms(&self) -> Result<(), Error> {
+        let conference = self.conference()?;
+        loop {
+            let ended = self.store().quick_rooms_that_ended(self.steady_now(), PAGE).await?;
+            let is_last = ended.len() < PAGE as usize;
+            for (tenant, room, name) in ended {
+                let _turn = self.calls().names.of(name.clone()).await;
+                // Somebody may have been told just now, and have made another one.
+                let found = self.store().quick_room(name).await?;
+                if found.is_some_and(|found| found.room_id == room && found.ended_at.is_none()) {
+                    self.end_quick_room(conference, (tenant, room), true).await?;
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The room's name and the visitor's, by their rules.
+fn names(room: &str, name: &str) -> Result<(RoomName, UserName), Error> {
+    let is_over = |text: &str, most: usize| text.chars().nth(most).is_some();
+    if is_over(room, MAX_ROOM) || is_over(name, MAX_NAME) {
+        return Err(Error::Invalid("input too long".into()));
+    }
+    let blank = |error| match error {
+        TextError::Empty { .. } => Error::Invalid("room and name must not be blank".into()),
+        // The rule is that of every room's name, and here the field is called otherwise.
+        TextError::Forbidden { what, .. } => Error::Invalid(format!("room and name must not contain {what}")),
+        error => error.into(),
+    };
+    Ok((RoomName::parse(room).map_err(blank)?, UserName::parse("name", name).map_err(blank)?))
+}
+
+/// A text that says something; a text of blanks is for the rules of names.
+fn filled(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}

@@ -177,13 +177,15 @@ fn user_of(new: &NewUser) -> User {
     User { id: new.id, name: new.name.as_str().to_owned(), kind: new.kind }
 }
 
-/// Grants the room to a session; as whom it is there. One that has been there before only gets its new name.
+/// Grants the room to a session; as whom it is there. One that is there already, by a grant or as a session of that very
+/// room, only gets its new name.
 async fn grant(conn: &mut Conn<'_>, new: &Admission, session: &SessionId) -> Result<User, StoreError> {
-    const RENAME: &str = "UPDATE users SET name = $3, folded = $4 WHERE id = \
-        (SELECT user_id FROM session_grants WHERE session_id = $1 AND room_id = $2) RETURNING id, name, kind";
+    const RENAME: &str = "UPDATE users SET name = $3, folded = $4 WHERE id = COALESCE(\
+        (SELECT user_id FROM session_grants WHERE session_id = $1 AND room_id = $2), \
+        (SELECT user_id FROM sessions WHERE id = $1 AND key_id = $5)) RETURNING id, name, kind";
     const GRANT: &str = "INSERT INTO session_grants (session_id, room_id, user_id) VALUES ($1, $2, $3)";
     let folded = new.user.name.folded();
-    let values = params![session, new.room, new.user.name.as_str(), &folded];
+    let values = params![session, new.room, new.user.name.as_str(), &folded, new.tenant];
     let read =
         |row: &Row<'_>| Ok(User { id: row.id(0)?, name: row.text(1)?.to_owned(), kind: row.word(2, Kind::from_word)? });
     if let Some(user) = conn.one(RENAME, &values, read).await? {

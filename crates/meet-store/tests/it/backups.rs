@@ -3,12 +3,15 @@
 use std::{fs, sync::Arc};
 
 use meet_api::{ChosenStatus, Message};
-use meet_store::{BackupError, Location, SecretUrl, Store, TenantKind, backup, restore, words};
+use meet_store::{
+    Admitted, BackupError, Begun, Location, OpenedQuick, SecretUrl, Store, TenantKind, backup, restore, words,
+};
 
 use crate::world::{HOUR, NOW, Owner, Server, World, idempotency};
 
 crate::on_both!(
     a_restored_copy_has_everything_but_nobody_signed_in,
+    a_restored_copy_has_no_calls_and_no_quick_rooms,
     a_backup_beside_a_busy_server_is_whole,
     a_backup_is_private_and_overwrites_nothing,
     only_a_backup_is_restored_and_only_into_nothing,
@@ -118,6 +121,48 @@ async fn a_restored_copy_has_everything_but_nobody_signed_in(world: Arc<World>) 
         copy.say(&appender, &owner, next, "number 7").await;
         let found = copy.store.search(owner.tenant, room, &words("number 7"), None, 0, 10).await.unwrap();
         assert_eq!(found.len(), 1);
+        copy.store.close().await;
+        if let Some((server, name)) = database {
+            server.drop(&name).await;
+        }
+    }
+}
+
+async fn a_restored_copy_has_no_calls_and_no_quick_rooms(world: Arc<World>) {
+    let owner = world.owner().await;
+    let own = world.room(owner.tenant).await;
+    let call = world.meeting(owner.tenant, own).await;
+    let seat = world.seat(&call, &owner);
+    assert!(world.store.keep_seat(seat.clone()).await.unwrap());
+    let room = world.quick_room("plaza").await;
+    let meeting = world.meeting(room.tenant, room.room.id).await;
+    let admission = world.admission(&room, &meeting, "Gus", world.as_visitor());
+    let Admitted::In { session, .. } = world.store.admit(admission).await.unwrap() else { panic!() };
+    let file = world.file("backup.db");
+    backup(&world.location, &file).await.unwrap();
+    for (place, database) in places(&world).await {
+        restore(&place, &file, fresh(), NOW).await.unwrap();
+        let copy = World::open(place, tempfile::tempdir().unwrap()).await;
+        assert!(copy.store.room(owner.tenant, own).await.unwrap().is_some());
+        assert_eq!(copy.store.open_meeting_of(own).await.unwrap(), None);
+        assert_eq!(copy.store.seat(&seat.identity).await.unwrap(), None);
+        assert_eq!(copy.store.quick_room("plaza").await.unwrap(), None);
+        assert_eq!(copy.store.session(session.id, NOW).await.unwrap(), None);
+        for tenant in [room.tenant, session.tenant.id] {
+            assert_eq!(copy.store.tenant(tenant).await.unwrap(), None);
+        }
+        assert_eq!(copy.store.room(room.tenant, room.room.id).await.unwrap(), None);
+        assert!(!copy.store.end_meetings(NOW).await.unwrap());
+        copy.purge(NOW).await;
+        assert!(copy.store.users(room.tenant, 10).await.unwrap().is_empty());
+        // Life goes on: a name, a meeting, a visitor.
+        let again = copy.store.open_quick_room(world.new_quick_room("plaza"), 1).await.unwrap();
+        let OpenedQuick::Room(again) = again else { panic!("{again:?}") };
+        let begun = copy.store.begin_meeting(again.tenant, again.room.id, "fake", world.name(), NOW).await.unwrap();
+        let Begun::Started(meeting) = begun else { panic!("{begun:?}") };
+        let admission = world.admission(&again, &meeting, "Gus", world.as_visitor());
+        let Admitted::In { session: later, .. } = copy.store.admit(admission).await.unwrap() else { panic!() };
+        assert_ne!(later.tenant.id, session.tenant.id);
         copy.store.close().await;
         if let Some((server, name)) = database {
             server.drop(&name).await;

@@ -5,17 +5,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a story ends where it goes wrong")]
 
+mod admissions;
 mod appending;
 mod backups;
 mod commits;
 mod holding;
 mod keys;
+mod meetings;
 mod opening;
 mod people;
 mod proxy;
 mod purging;
+mod quick_rooms;
 mod rooms;
 mod searching;
+mod seats;
 mod tokens;
 mod world;
 

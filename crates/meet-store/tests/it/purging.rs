@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use meet_store::Redeemed;
+use meet_store::{Admitted, Entry, Redeemed};
 
 use crate::world::{HOUR, NOW, World, idempotency};
 
@@ -13,6 +13,8 @@ crate::on_both!(
     an_expired_room_is_kept_for_a_day,
     the_guests_of_a_deleted_room_are_gone_with_it,
     what_has_expired_is_forgotten,
+    a_guest_is_kept_while_it_has_a_grant_or_a_seat,
+    a_quick_room_is_forgotten_and_its_meeting_is_not,
 );
 
 async fn a_deleted_room_is_purged_in_slices_and_spares_the_others(world: Arc<World>) {
@@ -103,4 +105,64 @@ async fn the_guests_of_a_deleted_room_are_gone_with_it(world: Arc<World>) {
     for secret in [guests[2].0, own] {
         assert!(world.store.session_by_digest(&secret, NOW).await.unwrap().is_some());
     }
+}
+
+async fn a_guest_is_kept_while_it_has_a_grant_or_a_seat(world: Arc<World>) {
+    let owner = world.owner().await;
+    let mut session = world.session(owner.tenant, owner.user.id, world.digest());
+    session.expires_at = NOW.plus(HOUR * 2);
+    assert!(world.store.create_session(session.clone()).await.unwrap());
+    let room = world.quick_room("plaza").await;
+    let meeting = world.meeting(room.tenant, room.room.id).await;
+    let admission = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id });
+    let seat = admission.seat.identity.clone();
+    let admitted = world.store.admit(admission).await.unwrap();
+    let Admitted::In { user, .. } = admitted else { panic!("{admitted:?}") };
+    let is_there = async || world.find_user(room.tenant, user.id).await.is_some();
+    // By its seat and its grant, by the grant alone, by a seat alone, by nothing.
+    world.purge(NOW).await;
+    assert!(is_there().await);
+    world.store.forget_seat(&seat).await.unwrap();
+    world.purge(NOW).await;
+    assert!(is_there().await);
+    let again = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id });
+    let seat = again.seat.identity.clone();
+    assert!(matches!(world.store.admit(again).await.unwrap(), Admitted::In { .. }));
+    world.purge(NOW.plus(HOUR * 2)).await;
+    assert_eq!(world.store.session(session.id, NOW).await.unwrap(), None);
+    assert!(is_there().await);
+    world.store.forget_seat(&seat).await.unwrap();
+    world.purge(NOW.plus(HOUR * 2)).await;
+    assert!(!is_there().await);
+}
+
+async fn a_quick_room_is_forgotten_and_its_meeting_is_not(world: Arc<World>) {
+    let owner = world.owner().await;
+    let session = world.session(owner.tenant, owner.user.id, world.digest());
+    assert!(world.store.create_session(session.clone()).await.unwrap());
+    let room = world.quick_room("plaza").await;
+    let kept = world.quick_room("garden").await;
+    let mut seats = Vec::new();
+    for room in [&room, &kept] {
+        let meeting = world.meeting(room.tenant, room.room.id).await;
+        for entry in [world.by_new_session(), world.as_visitor(), Entry::Grant { session: session.id }] {
+            let admission = world.admission(room, &meeting, "Gus", entry);
+            seats.push(admission.seat.identity.clone());
+            assert!(matches!(world.store.admit(admission).await.unwrap(), Admitted::In { .. }));
+        }
+    }
+    world.store.end_quick_room(room.tenant, NOW, true).await.unwrap();
+    assert!(world.store.end_meetings(NOW).await.unwrap());
+    assert!(world.store.delete_tenant(owner.tenant, 0, NOW).await.unwrap());
+    world.purge(NOW).await;
+    for tenant in [room.tenant, owner.tenant] {
+        assert!(world.store.users(tenant, 10).await.unwrap().is_empty());
+    }
+    assert_eq!(world.store.users(kept.tenant, 10).await.unwrap().len(), 3);
+    // What is still to be done at the provider is not forgotten, nor that the name has ended.
+    assert_eq!(world.store.closing_meetings(None, 10).await.unwrap().len(), 1);
+    let ended: Vec<_> = world.store.ended_seats(None, 10).await.unwrap();
+    let ended: Vec<_> = ended.into_iter().map(|seat| seat.identity).collect();
+    assert_eq!(ended, [&seats[..3], &seats[5..]].concat());
+    assert!(world.store.take_tombstone("plaza", NOW).await.unwrap());
 }

@@ -17,8 +17,9 @@ use meet_api::{
     text::{ClientId, Content, RoomName, UserName},
 };
 use meet_store::{
-    AppendOutcome, Appended, Appender, Caps, Created, Digest, Ensured, Idempotency, Location, NewInvite, NewMessage,
-    NewRoom, NewSession, NewTenant, NewUser, Page, Redeem, SecretUrl, Store, StoredRoom, StoredUser, TenantKind,
+    Admission, AppendOutcome, Appended, Appender, Begun, Caps, Created, Digest, Ensured, Entry, GuestSeat, Idempotency,
+    Location, Meeting, NewInvite, NewMessage, NewQuickRoom, NewRoom, NewSeat, NewSession, NewTenant, NewUser,
+    OpenedQuick, Page, Redeem, SecretUrl, Store, StoredRoom, StoredUser, TenantKind,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -246,6 +247,83 @@ impl World {
     pub(crate) fn redeem(&self, name: &str) -> Redeem {
         let session = (SessionId::from_uuid(self.id()), self.digest(), NOW.plus(HOUR));
         Redeem { new_user: self.new_user(name, Kind::Human), session }
+    }
+
+    /// A quick room that ends in an hour.
+    pub(crate) fn new_quick_room(&self, name: &str) -> NewQuickRoom {
+        let tenant =
+            NewTenant { id: TenantId::from_uuid(self.id()), kind: TenantKind::Quick, key: None, created_at: NOW };
+        let mut room = self.new_room(name);
+        room.expires_at = Some(NOW.plus(HOUR));
+        NewQuickRoom { name: name.into(), tenant, room }
+    }
+
+    pub(crate) async fn quick_room(&self, name: &str) -> StoredRoom {
+        match self.store.open_quick_room(self.new_quick_room(name), 0).await.unwrap() {
+            OpenedQuick::Room(room) => room,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A text that is not used before.
+    pub(crate) fn name(&self) -> String {
+        self.id().to_string()
+    }
+
+    /// The meeting of a room, opened at its provider.
+    pub(crate) async fn meeting(&self, tenant: TenantId, room: RoomId) -> Meeting {
+        let begun = self.store.begin_meeting(tenant, room, "fake", self.name(), NOW).await.unwrap();
+        let Begun::Started(meeting) = begun else { panic!("{begun:?}") };
+        let name = format!("at the provider {}", meeting.reference);
+        assert!(self.store.meeting_opened(&meeting.reference, &name).await.unwrap());
+        Meeting { meeting: Some(name), ..meeting }
+    }
+
+    /// A seat of an owner by its bare key.
+    pub(crate) fn seat(&self, meeting: &Meeting, owner: &Owner) -> NewSeat {
+        NewSeat {
+            identity: self.name(),
+            reference: meeting.reference.clone(),
+            known_as: None,
+            user: owner.user.clone(),
+            holder: owner.tenant,
+            generation: 0,
+            session: None,
+            expires_at: NOW.plus(HOUR),
+        }
+    }
+
+    /// Somebody who wants into a quick room.
+    pub(crate) fn admission(&self, room: &StoredRoom, meeting: &Meeting, name: &str, entry: Entry) -> Admission {
+        let seat = GuestSeat {
+            identity: self.name(),
+            reference: meeting.reference.clone(),
+            known_as: None,
+            expires_at: NOW.plus(HOUR),
+        };
+        Admission {
+            tenant: room.tenant,
+            room: room.room.id,
+            user: self.new_user(name, Kind::Human),
+            seat,
+            entry,
+            now: NOW,
+            expires_at: NOW.plus(HOUR),
+        }
+    }
+
+    pub(crate) fn by_new_session(&self) -> Entry {
+        Entry::Session { id: SessionId::from_uuid(self.id()), digest: self.digest() }
+    }
+
+    pub(crate) fn as_visitor(&self) -> Entry {
+        Entry::Visitor {
+            session: SessionId::from_uuid(self.id()),
+            digest: self.digest(),
+            expires_at: NOW.plus(HOUR * 24 * 30),
+            tenant: TenantId::from_uuid(self.id()),
+            user: UserId::from_uuid(self.id()),
+        }
     }
 
     /// An appender that publishes into a list.

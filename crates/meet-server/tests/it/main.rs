@@ -33,6 +33,7 @@ mod origins;
 mod pages;
 mod polls;
 mod presence;
+mod quick_rooms;
 mod restore;
 mod rooms;
 mod search;

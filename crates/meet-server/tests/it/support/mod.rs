@@ -20,7 +20,7 @@ pub(crate) use live::{Dice, Reader, narrow_line, read_to, soak};
 pub(crate) use realtime::{Realtime, code, connection_token, subscribe_token};
 pub(crate) use socket::{Ended, Socket};
 pub(crate) use stream::{Event, Stream};
-pub(crate) use visitors::{Held, eventually, exchange, operations};
+pub(crate) use visitors::{Held, eventually, eventually_ok, exchange, operations};
 pub(crate) use wire::{Wire, chat, connect, encode, message};
 
 use std::{net::SocketAddr, time::Duration};

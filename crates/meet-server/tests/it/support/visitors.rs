@@ -132,6 +132,16 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
+/// The same for what has to be asked for.
+pub(crate) async fn eventually_ok<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    soon(what, async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// The operations of the OpenAPI document: method, path, operation id.
 pub(crate) fn operations() -> Vec<(String, String, String)> {
     let document: Value = serde_json::from_str(meet_server::openapi_json()).unwrap();

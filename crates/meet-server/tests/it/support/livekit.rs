@@ -317,9 +317,14 @@ impl Shared {
     fn leave(&self, inside: &mut Inside, room: &str, identity: &str) -> bool {
         let Some(open) = inside.rooms.get_mut(room) else { return false };
         let Some(mut participant) = open.participants.remove(identity) else { return false };
-        participant.state = ParticipantState::Disconnected;
         let room = open.room.clone();
-        self.tell(inside, &room, "participant_left", Some(&participant));
+        // Nothing told of the coming of one through which no media ever flowed.
+        let event = match participant.state {
+            ParticipantState::Active => "participant_left",
+            _ => "participant_connection_aborted",
+        };
+        participant.state = ParticipantState::Disconnected;
+        self.tell(inside, &room, event, Some(&participant));
         true
     }
 

@@ -16,6 +16,9 @@ pub mod auth;
 pub mod backup;
 mod calls;
 pub mod clock;
+#[cfg(test)]
+#[path = "../tests/it/support/cloudflare.rs"]
+mod cloudflare;
 pub mod conference;
 pub mod config;
 pub mod data_dir;

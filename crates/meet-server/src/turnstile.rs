@@ -1,6 +1,9 @@
 //! The check for bots: whether a token that a visitor's Turnstile widget made is good. Whatever is not a clear yes is a
 //! no. Who has to pass it is not decided here.
 
+#[cfg(test)]
+mod tests;
+
 use std::{net::IpAddr, time::Duration};
 
 use reqwest::{

@@ -1,7 +1,7 @@
 //! How RealtimeKit's REST API is asked: paths, the envelope around its answers, pages. What is asked is not known here.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(super) struct Refusal {
 }
 
 /// What the API puts around every answer, as leniently as its documentation is about it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Envelope {
     success: Option<bool>,
     data: Option<Value>,
@@ -67,25 +67,25 @@ impl Api {
 
     /// Asks for something to be done.
     pub(super) async fn tell(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(), Refusal> {
-        self.call(method, path, body).await.map(drop)
+        let envelope = self.call(method, path, body).await?;
+        if envelope.success == Some(true) { Ok(()) } else { Err(Refusal::nonsense()) }
     }
 
-    /// Reads a list to its end; `name` is what it is called where it does not stand alone. An entry may come twice when
+    /// Reads a list to its end, or what is found of it; `name` is what it is called where it does not stand alone. An entry may come twice when
     /// the list changes meanwhile.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
-        query: &[(&str, &str)],
+        search: Option<&str>,
         name: &str,
     ) -> Result<Vec<T>, Refusal> {
-        let query: String =
-            query.iter().map(|(name, value)| format!("&{name}={}", utf8_percent_encode(value, PLAIN))).collect();
+        let search = search.map(|text| format!("&search={}", utf8_percent_encode(text, PLAIN))).unwrap_or_default();
         let mut entries: Vec<Value> = Vec::new();
         for page in 0..MAX_PAGES {
             // Whether pages are counted from 0 or from 1 is not documented: the first is asked for without a number, and
             // the one of number 1 is the same again or the next.
             let number = if page == 0 { String::new() } else { format!("&page_no={page}") };
-            let path = format!("{path}?per_page={PER_PAGE}{query}{number}");
+            let path = format!("{path}?per_page={PER_PAGE}{search}{number}");
             let Envelope { data, paging, .. } = self.call(Method::GET, &path, None).await?;
             let mut data = data.ok_or_else(Refusal::nonsense)?;
             let list = if data.is_array() { data } else { data[name].take() };
@@ -117,6 +117,9 @@ impl Api {
 
 /// Takes an answer for what it is.
 fn open(answer: &Answer) -> Result<Envelope, Refusal> {
+    if answer.status == StatusCode::NO_CONTENT {
+        return Ok(Envelope { success: Some(true), ..Envelope::default() });
+    }
     let envelope = answer.json::<Envelope>();
     let code = envelope.as_ref().and_then(Envelope::code);
     let refuse = |failure| Refusal { failure, status: Some(answer.status.as_u16()), code };

@@ -16,24 +16,18 @@ struct Preset {
 impl RealtimeKit {
     /// Lists the presets, which takes a token, an account and an app that are all right.
     pub(in crate::conference) async fn inspect(&self, _now: Timestamp) -> Vec<Finding> {
-        let presets: Vec<Preset> = match self.api.list("/presets", &[], "presets").await {
+        let presets: Vec<Preset> = match self.api.list("/presets", None, "presets").await {
             Ok(presets) => presets,
             Err(refusal) => return vec![self.blame(&refusal)],
         };
         let mut findings = vec![Finding::ok(SUBJECT, "Cloudflare RealtimeKit answers and takes the API token")];
-        let settings = [
-            ("MEET_AI_REALTIMEKIT__PRESET_NAME", &self.settings.preset_name),
-            ("MEET_AI_REALTIMEKIT__SCREENSHARE_PRESET_NAME", &self.settings.screenshare_preset_name),
-            ("MEET_AI_REALTIMEKIT__AUDIO_PRESET_NAME", &self.settings.audio_preset_name),
-        ];
-        for (setting, name) in settings {
-            let Some(name) = name.as_ref().filter(|name| presets.iter().all(|preset| preset.name != **name)) else {
-                continue;
-            };
+        let missing = self.presets.iter().filter(|(_, name)| presets.iter().all(|preset| preset.name != *name));
+        for (setting, name) in missing {
             let names: Vec<_> = presets.iter().map(|preset| format!("{:?}", preset.name)).collect();
-            let fix = match names.is_empty() {
-                true => format!("make a preset in the app, and name it in {setting}"),
-                false => format!("set {setting} to one of {}", names.join(", ")),
+            let fix = if names.is_empty() {
+                format!("make a preset in the app, and name it in {setting}")
+            } else {
+                format!("set {setting} to one of {}", names.join(", "))
             };
             findings.push(Finding::fail(
                 SUBJECT,
@@ -47,7 +41,7 @@ impl RealtimeKit {
     /// Which setting is at fault.
     fn blame(&self, refusal: &Refusal) -> Finding {
         let failure = &refusal.failure;
-        let (base, base_fix) = if self.settings.base_url.is_some() {
+        let (base, base_fix) = if self.has_base_url {
             ("MEET_AI_REALTIMEKIT__BASE_URL", "set MEET_AI_REALTIMEKIT__BASE_URL to the API's base, account included")
         } else {
             ("MEET_AI_REALTIMEKIT__ACCOUNT_ID", "set MEET_AI_REALTIMEKIT__ACCOUNT_ID to the account's id")
@@ -72,7 +66,7 @@ impl RealtimeKit {
             (Some(500..), _) => {
                 Finding::fail(SUBJECT, format!("RealtimeKit is not well: {failure}"), "try again later")
             }
-            (None, _) if self.settings.base_url.is_none() => Finding::fail(
+            (None, _) if !self.has_base_url => Finding::fail(
                 SUBJECT,
                 format!("{failure}"),
                 "let this machine reach api.cloudflare.com by HTTPS, or set MEET_AI_REALTIMEKIT__BASE_URL",

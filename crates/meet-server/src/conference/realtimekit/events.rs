@@ -53,7 +53,8 @@ struct Key {
 
 #[derive(Deserialize)]
 struct Event {
-    event: String,
+    #[serde(rename = "event")]
+    name: String,
     meeting: Option<Meeting>,
     participant: Option<Participant>,
 }
@@ -148,7 +149,7 @@ fn der(pem: &str) -> Option<Vec<u8>> {
 fn read(body: &[u8], now: Timestamp) -> Result<Heard, NotHeard> {
     let event: Event = serde_json::from_slice(body).map_err(|_| NotHeard::Malformed)?;
     let meeting = event.meeting.ok_or(NotHeard::Malformed)?;
-    let (at, happening) = match (event.event.as_str(), event.participant) {
+    let (at, happening) = match (event.name.as_str(), event.participant) {
         ("meeting.participantJoined", Some(participant)) => {
             let at = participant.joined_at.ok_or(NotHeard::Malformed)?;
             let identity = participant.identity().ok_or(NotHeard::Malformed)?;

@@ -37,9 +37,12 @@ const TOKEN_LIFE: Duration = Duration::from_mins(10);
 /// An app of Cloudflare RealtimeKit.
 pub struct RealtimeKit {
     api: Api,
-    events: Events,
+    events: Box<Events>,
     client_url: String,
-    settings: config::RealtimeKit,
+    /// Whether the settings lead to another API than Cloudflare's own.
+    has_base_url: bool,
+    /// The presets that settings name, each with its setting.
+    presets: Vec<(&'static str, String)>,
     audio_preset: String,
     screenshare_preset: String,
 }
@@ -93,11 +96,12 @@ impl RealtimeKit {
         let client_url = origin(&base);
         Ok(Self {
             api: Api::new(format!("{base}/{app}"), token)?,
-            events: Events::new(client_url.clone())?,
+            events: Box::new(Events::new(client_url.clone())?),
             client_url,
+            has_base_url: settings.base_url.is_some(),
+            presets: presets(settings),
             audio_preset: settings.audio_preset().ok_or(no_preset)?.to_owned(),
             screenshare_preset: settings.screenshare_preset().ok_or(no_preset)?.to_owned(),
-            settings: settings.clone(),
         })
     }
 
@@ -121,7 +125,7 @@ impl RealtimeKit {
 
     pub(super) async fn find(&self, opening: &Opening) -> Result<Vec<MeetingId>, Failure> {
         let title = title(opening);
-        let meetings: Vec<Meeting> = self.api.list("/meetings", &[("search", &title)], "meetings").await?;
+        let meetings: Vec<Meeting> = self.api.list("/meetings", Some(&title), "meetings").await?;
         let of_opening = |meeting: &Meeting| meeting.title.as_ref() == Some(&title) && !meeting.is_closed();
         let ids = meetings.into_iter().filter(of_opening).map(|meeting| known(meeting.id).map(MeetingId));
         let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
@@ -199,7 +203,7 @@ impl RealtimeKit {
         let path = format!("{}/active-session", path(meeting)?);
         let session: Session = self.api.ask(Method::GET, &path, None).await?;
         let path = format!("/sessions/{}/participants", known(session.id)?);
-        let stays: Vec<Stay> = self.api.list(&path, &[], "participants").await?;
+        let stays: Vec<Stay> = self.api.list(&path, None, "participants").await?;
         let mut attendees = BTreeMap::new();
         for stay in stays.into_iter().filter(|stay| stay.left_at.is_none()) {
             let Some(attendee) = stay.attendee() else { continue };
@@ -226,6 +230,16 @@ impl Stay {
         // RealtimeKit knows no programs; who was let in as one is known to whoever let it in.
         Some(Attendee { identity, name, kind: Kind::Human, since: self.joined_at })
     }
+}
+
+/// The presets that settings name, each with its setting.
+fn presets(settings: &config::RealtimeKit) -> Vec<(&'static str, String)> {
+    let presets = [
+        ("MEET_AI_REALTIMEKIT__PRESET_NAME", &settings.preset_name),
+        ("MEET_AI_REALTIMEKIT__SCREENSHARE_PRESET_NAME", &settings.screenshare_preset_name),
+        ("MEET_AI_REALTIMEKIT__AUDIO_PRESET_NAME", &settings.audio_preset_name),
+    ];
+    presets.into_iter().filter_map(|(setting, name)| Some((setting, name.clone()?))).collect()
 }
 
 /// RealtimeKit's own address: Cloudflare's, unless the settings lead to another API.

@@ -3,6 +3,7 @@
 //! It holds no rights and checks no limits but those that only a transaction can hold, asks no
 //! clock, makes no ids and sees no secret: callers bring times, ids and digests. Every method that
 //! touches a tenant's data takes the tenant first, and what belongs to another is simply not there.
+//! Sessions, meetings, seats and quick rooms are found by themselves, and say whose they are.
 //!
 //! An operation is written once, as a function of a `conn::Conn`; the drivers run it, on a thread
 //! that owns an SQLite connection or on a pooled connection of Postgres.

@@ -132,8 +132,8 @@ impl Store {
         self.write(wish, |conn, wish| begin(conn, wish).boxed()).await
     }
 
-    /// Keeps the provider's name of a meeting, in any case. `false` when it is closing already or its room is gone: then
-    /// nobody may be let in, and it is to be closed.
+    /// Keeps the provider's name of a meeting, as long as it is not forgotten. `false` when it is, when it is closing
+    /// already or when its room is gone: then nobody may be let in, and it is to be closed.
     pub async fn meeting_opened(
         &self,
         reference: impl Into<String>,

@@ -10,8 +10,9 @@ use axum::{
     routing::{any, get},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
+use url::Url;
 
-use crate::{app::App, edge};
+use crate::{app::App, config::Provider, edge};
 
 /// The build of `web/`; empty when it was not built.
 #[derive(RustEmbed)]
@@ -26,11 +27,12 @@ const DESCRIPTION: &str = "Rooms where people and AI agents talk. Self-hosted, a
 /// What stands in when the pages were not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><title>meet-ai</title>\
     <p>The server runs; its pages were not built into it. Run <code>make build</code>, which needs Node.</p></html>";
-/// Only what this server itself serves, nothing inline, no frames, no plain strings into scripts.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'; require-trusted-types-for 'script'; \
-    trusted-types svelte-trusted-html dompurify";
+/// Where Turnstile's script and its frame come from.
+const TURNSTILE: &str = "https://challenges.cloudflare.com";
+/// What RealtimeKit's client connects to; the host of its socket is told to it by the first of these.
+const REALTIMEKIT: &str = "https://*.realtime.cloudflare.com wss://*.realtime.cloudflare.com";
+/// What hosted LiveKit's client is led to: a server near the caller.
+const LIVEKIT_CLOUD: &str = "livekit.cloud";
 /// Assets carry a hash in their name, so a browser never needs to ask again.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
@@ -40,7 +42,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/", get(page))
         .route("/key", get(page))
         .route("/docs", get(page))
+        .route("/call", get(call_page))
         .route("/r/{id}", get(page))
+        .route("/call/", get(without_slash))
         .route("/key/", get(without_slash))
         .route("/docs/", get(without_slash))
         .route("/{file}", get(file).fallback(lost))
@@ -70,9 +74,73 @@ async fn lost(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response 
 
 /// The one page, whatever the address: the script in it looks at that.
 async fn page(State(app): State<App>) -> Response {
-    let Some(index) = Assets::get("index.html") else { return with_policy(Html(NOT_BUILT)) };
-    let html = String::from_utf8_lossy(&index.data).replace(META, &meta(&app));
-    with_policy(([(header::CACHE_CONTROL, "no-cache")], Html(html)))
+    page_with(&app, &Outside::default())
+}
+
+/// The same page where it may use what calls need.
+async fn call_page(State(app): State<App>) -> Response {
+    page_with(&app, &Outside::of_calls(&app))
+}
+
+fn page_with(app: &App, outside: &Outside) -> Response {
+    let Some(index) = Assets::get("index.html") else { return with_policy(outside, Html(NOT_BUILT)) };
+    let html = String::from_utf8_lossy(&index.data).replace(META, &meta(app));
+    with_policy(outside, ([(header::CACHE_CONTROL, "no-cache")], Html(html)))
+}
+
+/// What a page may use that this server does not serve itself.
+#[derive(Default)]
+struct Outside {
+    /// Whether Turnstile's script and frame are let in.
+    turnstile: bool,
+    /// The origins of the conference's provider, to which it may connect.
+    conference: Option<String>,
+}
+
+impl Outside {
+    /// What the configured provider and the configured check for bots need.
+    fn of_calls(app: &App) -> Self {
+        let Some(conference) = app.conference_config() else { return Self::default() };
+        Self {
+            turnstile: conference.turnstile_site_key.is_some(),
+            conference: match app.config().conference.provider {
+                Some(Provider::LiveKit) => livekit_origins(&conference.url),
+                Some(Provider::RealtimeKit) => Some(REALTIMEKIT.to_owned()),
+                Some(Provider::Fake) | None => None,
+            },
+        }
+    }
+
+    /// Only what is named, nothing inline, no plain strings into scripts.
+    fn policy(&self) -> String {
+        let conference = self.conference.as_deref().map(|origins| format!(" {origins}")).unwrap_or_default();
+        let (scripts, frames, types) = if self.turnstile {
+            (format!(" {TURNSTILE}"), format!("frame-src {TURNSTILE}; "), " meet-ai-turnstile")
+        } else {
+            (String::new(), String::new(), "")
+        };
+        format!(
+            "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data:; \
+             font-src 'self'; connect-src 'self'{conference}; {frames}manifest-src 'self'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+             trusted-types svelte-trusted-html dompurify{types}"
+        )
+    }
+}
+
+/// The origins of a LiveKit server: its client asks over HTTP and talks over a WebSocket.
+fn livekit_origins(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok()?;
+    let host = match url.port() {
+        Some(port) => format!("{}:{port}", url.host_str()?),
+        None => url.host_str()?.to_owned(),
+    };
+    let origins = match url.scheme() {
+        "https" | "wss" => format!("https://{host} wss://{host}"),
+        _ => format!("http://{host} ws://{host}"),
+    };
+    let is_hosted = url.domain().is_some_and(|domain| domain.ends_with(&format!(".{LIVEKIT_CLOUD}")));
+    Some(if is_hosted { format!("{origins} https://*.{LIVEKIT_CLOUD} wss://*.{LIVEKIT_CLOUD}") } else { origins })
 }
 
 /// Tags for link previews; they speak of the server, never of a room.
@@ -93,9 +161,11 @@ fn escape(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
-fn with_policy(answer: impl IntoResponse) -> Response {
+fn with_policy(outside: &Outside, answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // An address was read as one, so its origin is plain text; a page without a policy would be none at all.
+    let policy = HeaderValue::from_str(&outside.policy()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 

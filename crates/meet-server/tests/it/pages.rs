@@ -1,14 +1,98 @@
 //! The pages as the server hands them out. Without a built page there is a stand-in, and the same rules hold.
 
-use meet_server::config::PublicUrl;
+use meet_server::config::{Provider, PublicUrl, ServiceUrl};
 use serde_json::json;
 
 use crate::support::{Server, Setup};
 
+/// The pages that use nothing but this server.
+const PAGES: [&str; 4] = ["/", "/key", "/docs", "/r/01900000-0000-7000-8000-000000000001"];
+
+/// The policies of the page of calls and of all others, with calls by this provider.
+async fn policies(change: impl FnOnce(&mut meet_server::Config)) -> (String, Vec<String>) {
+    let server = Setup::new().with(change).start().await;
+    let mut others = Vec::new();
+    for path in PAGES.into_iter().chain(["/nothing"]) {
+        let browser = server.stranger().with_header("accept", "text/html");
+        others.push(browser.get(path).await.header("content-security-policy").to_owned());
+    }
+    let call = server.stranger().get("/call").await;
+    assert_eq!(call.status, 200);
+    (call.header("content-security-policy").to_owned(), others)
+}
+
+/// What a policy says to one of its directives.
+fn directive<'a>(policy: &'a str, name: &str) -> &'a str {
+    let said = policy.split("; ").find_map(|rule| rule.strip_prefix(name)?.strip_prefix(' '));
+    said.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_page_of_calls_may_use_nothing_outside_until_the_settings_name_it() {
+    let (strict, others) = policies(|_| {}).await;
+    assert!(others.iter().all(|policy| *policy == strict), "{strict}");
+    let (fake, _) = policies(|config| config.conference.provider = Some(Provider::Fake)).await;
+    assert_eq!(fake, strict, "calls that carry nothing are on this very server");
+    let (keyed, _) = policies(|config| config.turnstile.site_key = Some("1x00000000000000000000AA".to_owned())).await;
+    assert_eq!(keyed, strict, "nobody is asked where there are no calls");
+}
+
+#[tokio::test]
+async fn only_the_page_of_calls_lets_the_check_for_bots_in() {
+    let (strict, _) = policies(|_| {}).await;
+    let (call, others) = policies(|config| {
+        config.conference.provider = Some(Provider::Fake);
+        config.turnstile.site_key = Some("1x00000000000000000000AA".to_owned());
+    })
+    .await;
+    assert_eq!(directive(&call, "script-src"), "'self' https://challenges.cloudflare.com");
+    assert_eq!(directive(&call, "frame-src"), "https://challenges.cloudflare.com");
+    assert_eq!(directive(&call, "connect-src"), "'self'");
+    assert_eq!(directive(&call, "trusted-types"), "svelte-trusted-html dompurify meet-ai-turnstile");
+    assert!(others.iter().all(|policy| *policy == strict));
+}
+
+#[tokio::test]
+async fn only_the_page_of_calls_connects_to_the_provider_of_calls() {
+    let (strict, _) = policies(|_| {}).await;
+    let addresses = [
+        ("wss://sfu.example.org", "https://sfu.example.org wss://sfu.example.org"),
+        ("http://127.0.0.1:7880", "http://127.0.0.1:7880 ws://127.0.0.1:7880"),
+        (
+            "wss://team.livekit.cloud",
+            "https://team.livekit.cloud wss://team.livekit.cloud https://*.livekit.cloud wss://*.livekit.cloud",
+        ),
+    ];
+    for (address, origins) in addresses {
+        let (call, others) = policies(|config| {
+            config.conference.provider = Some(Provider::LiveKit);
+            config.livekit.url = Some(ServiceUrl::parse(address).unwrap());
+            config.livekit.api_key = Some("key".to_owned());
+            config.livekit.api_secret = Some("a secret that is thirty-two bytes".to_owned().into());
+        })
+        .await;
+        assert_eq!(directive(&call, "connect-src"), format!("'self' {origins}"));
+        assert_eq!(call.replace(&format!(" {origins}"), ""), strict);
+        assert!(others.iter().all(|policy| *policy == strict));
+    }
+    let (call, others) = policies(|config| {
+        config.conference.provider = Some(Provider::RealtimeKit);
+        config.realtimekit.account_id = Some("account".to_owned());
+        config.realtimekit.app_id = Some("app".to_owned());
+        config.realtimekit.api_token = Some("token".to_owned().into());
+        config.realtimekit.preset_name = Some("preset".to_owned());
+    })
+    .await;
+    let origins = "https://*.realtime.cloudflare.com wss://*.realtime.cloudflare.com";
+    assert_eq!(directive(&call, "connect-src"), format!("'self' {origins}"));
+    assert_eq!(call.replace(&format!(" {origins}"), ""), strict);
+    assert!(others.iter().all(|policy| *policy == strict));
+}
+
 #[tokio::test]
 async fn every_page_comes_with_a_strict_policy() {
     let server = Server::start().await;
-    for path in ["/", "/key", "/docs", "/r/01900000-0000-7000-8000-000000000001", "/?anything=goes"] {
+    for path in PAGES.into_iter().chain(["/call", "/call?room=standup", "/?anything=goes"]) {
         let answer = server.stranger().get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.header("content-type").starts_with("text/html"), "{path}");
@@ -75,7 +159,12 @@ async fn an_address_that_is_none_is_a_page_for_browsers_and_an_error_for_program
 #[tokio::test]
 async fn a_page_with_a_slash_behind_it_leads_to_the_page() {
     let server = Server::start().await;
-    for (path, page) in [("/key/", "/key"), ("/docs/", "/docs"), ("/key/?next=/r/1", "/key?next=/r/1")] {
+    for (path, page) in [
+        ("/key/", "/key"),
+        ("/docs/", "/docs"),
+        ("/call/?room=a", "/call?room=a"),
+        ("/key/?next=/r/1", "/key?next=/r/1"),
+    ] {
         let answer = server.stranger().get(path).await;
         assert_eq!((answer.status, answer.header("location")), (308, page), "{path}");
     }

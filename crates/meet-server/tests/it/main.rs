@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod calls;
 mod caps;
+mod cloudflare;
 mod credentials;
 mod expiry;
 mod filters;

@@ -1,6 +1,7 @@
 //! A real server on port 0, and the callers that tests speak through.
 
 mod caller;
+pub(crate) mod cloudflare;
 mod database;
 mod demo;
 mod document;

@@ -106,7 +106,8 @@ impl App {
         match happening {
             Happening::Came(attendee) => self.came(&found, attendee, at).await?,
             Happening::Left { identity } => self.hub().left_call(address, &identity),
-            Happening::Ended => self.hub().end_call(address),
+            // An end may be told late, when there are people again.
+            Happening::Ended => self.look_at(self.conference()?, &found).await?,
             Happening::Other => {}
         }
         Ok(())

@@ -31,18 +31,20 @@ const AT_A_TIME: usize = 4;
 const PAGE: u32 = 200;
 /// How many are looked through in one go.
 const MAX_AT_ONCE: usize = 20_000;
-/// For how long a closed meeting is on record: a token of before must not open it again unnoticed, and an answer that was
-/// lost may have opened one after we looked.
+/// For how long a closed meeting and a lost seat are on record: longer than the ten minutes of a token, for which LiveKit
+/// lets the bearer come back, and opens the meeting again for it; and an answer that was lost may have opened a meeting
+/// after we looked.
 const REMEMBERED: Duration = Duration::from_mins(12);
-/// For how long the seat of a void token is on record after that, for clocks that are not the same.
-const SEAT_REMEMBERED: Duration = Duration::from_mins(2);
+/// How far the provider's clock may be from ours.
+const LEEWAY: Duration = Duration::from_mins(2);
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// What was done already, and what failed, by our names of meetings and people.
 #[derive(Default)]
 pub(super) struct Kept {
-    done: HashSet<String>,
+    /// When each was done.
+    done: HashMap<String, Duration>,
     tries: HashMap<String, Pause>,
 }
 
@@ -55,12 +57,17 @@ struct Pause {
 
 impl Kept {
     fn is_due(&self, what: &str, now: Duration) -> bool {
-        !self.done.contains(what) && self.tries.get(what).is_none_or(|pause| pause.until <= now)
+        !self.done.contains_key(what) && self.tries.get(what).is_none_or(|pause| pause.until <= now)
     }
 
-    fn done(&mut self, what: &str) {
+    fn done(&mut self, what: &str, now: Duration) {
         self.tries.remove(what);
-        self.done.insert(what.to_owned());
+        self.done.insert(what.to_owned(), now);
+    }
+
+    /// Whether it was done so long ago that nothing of before can undo it.
+    fn is_settled(&self, what: &str, now: Duration) -> bool {
+        self.done.get(what).is_some_and(|at| *at + REMEMBERED <= now)
     }
 
     fn again(&mut self, what: &str, now: Duration) {
@@ -125,7 +132,7 @@ impl App {
         for (meeting, outcome) in closed {
             match outcome {
                 // What was not found may still appear: it is looked for until its record is old.
-                Ok(()) if meeting.meeting.is_some() || is_old(&meeting) => self.kept().done(&meeting.reference),
+                Ok(()) if meeting.meeting.is_some() || is_old(&meeting) => self.kept().done(&meeting.reference, monotonic),
                 Ok(()) => self.kept().again(&meeting.reference, monotonic),
                 Err(failure) => {
                     failed("closed no meeting", &failure);
@@ -133,7 +140,7 @@ impl App {
                 }
             }
         }
-        meetings.retain(|meeting| is_old(meeting) && self.kept().done.contains(&meeting.reference));
+        meetings.retain(|meeting| self.kept().is_settled(&meeting.reference, monotonic));
         for meeting in meetings {
             self.store().forget_meeting(&meeting.reference).await?;
             self.kept().forget(&meeting.reference);
@@ -213,15 +220,15 @@ impl App {
         for (seat, outcome) in removed {
             self.hub().left_call(Address::chat(seat.tenant, seat.room), &seat.identity);
             match outcome {
-                Ok(()) => self.kept().done(&seat.identity),
+                Ok(()) => self.kept().done(&seat.identity, monotonic),
                 Err(failure) => {
                     failed("threw nobody out", &failure);
                     self.kept().again(&seat.identity, monotonic);
                 }
             }
         }
-        let is_void = |seat: &StoredSeat| seat.expires_at.plus(SEAT_REMEMBERED) <= now;
-        seats.retain(|seat| is_void(seat) && self.kept().done.contains(&seat.identity));
+        let is_void = |seat: &StoredSeat| seat.expires_at.plus(LEEWAY) <= now;
+        seats.retain(|seat| is_void(seat) && self.kept().is_settled(&seat.identity, monotonic));
         for seat in seats {
             self.store().forget_seat(&seat.identity).await?;
             self.kept().forget(&seat.identity);
@@ -285,7 +292,7 @@ impl App {
     }
 
     /// Asks the provider who is in a meeting.
-    async fn look_at(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Error> {
+    pub(super) async fn look_at(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Error> {
         let Some(id) = &meeting.meeting else { return Ok(()) };
         let address = Address::chat(meeting.tenant, meeting.room);
         let heard = self.calls().activity.times_heard(address);

@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a request may take, with its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
-const MAX_ANSWER: usize = 256 * 1024;
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// A service, by the base of its addresses.
 pub(crate) struct Service {

@@ -11,8 +11,8 @@ use meet_api::{
     text::{RoomName, TextError, UserName},
 };
 use meet_store::{
-    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, QuickRoom,
-    StoredRoom, TenantKind,
+    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, StoredRoom,
+    TenantKind,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -122,33 +122,30 @@ impl App {
     ) -> Result<StoredRoom, Error> {
         let _turn = self.calls().names.of(name.as_str().to_owned()).await;
         let now = self.steady_now();
-        match self.store().quick_room(name.as_str().to_owned()).await? {
-            Some(QuickRoom { ended_at: Some(_), .. }) => {
-                if self.store().take_tombstone(name.as_str().to_owned(), now).await? {
-                    return Err(Error::Expired);
-                }
-            }
-            Some(found) if found.ends_at <= now => {
-                // Whoever is told now is the one who has to be told.
-                self.end_quick_room(conference, (found.tenant, found.room_id), false).await?;
+        let Some(found) = self.store().quick_room(name.as_str()).await? else {
+            return self.make_quick_room(conference, name, wanted, bot).await;
+        };
+        if found.ended_at.is_some() {
+            if self.store().take_tombstone(name.as_str(), now).await? {
                 return Err(Error::Expired);
             }
-            Some(found) => {
-                let is_screenshare = wanted == Media::Screenshare;
-                if let Some(stored) = found.room
-                    && (!is_screenshare || stored.room.media == Media::Screenshare)
-                    && (!bot || stored.room.bot_enabled)
-                {
-                    return Ok(stored);
-                }
-                let changed = self.store().negotiate(found.tenant, found.room_id, is_screenshare, bot).await?;
-                let changed = changed.ok_or(Error::Expired)?;
-                self.hub().mark_changed(Address::chat(found.tenant, found.room_id));
-                return Ok(changed);
-            }
-            None => {}
+            return self.make_quick_room(conference, name, wanted, bot).await;
         }
-        self.make_quick_room(conference, name, wanted, bot).await
+        if found.ends_at <= now {
+            // Whoever is told now is the one who has to be told.
+            self.end_quick_room(conference, (found.tenant, found.room_id), false).await?;
+            return Err(Error::Expired);
+        }
+        let is_screenshare = wanted == Media::Screenshare;
+        if let Some(stored) = found.room
+            && (!is_screenshare || stored.room.media == Media::Screenshare)
+            && (!bot || stored.room.bot_enabled)
+        {
+            return Ok(stored);
+        }
+        let changed = self.store().negotiate(found.tenant, found.room_id, is_screenshare, bot).await?;
+        self.hub().mark_changed(Address::chat(found.tenant, found.room_id));
+        changed.ok_or(Error::Expired)
     }
 
     async fn make_quick_room(

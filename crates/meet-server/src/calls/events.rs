@@ -121,7 +121,7 @@ impl App {
         let seat = self.store().seat(&identity).await?.filter(|seat| seat.reference == meeting.reference);
         let Some(seat) = seat else {
             let attending = Attending { user: None, name, kind, since, is_visible: true };
-            self.hub().came_to_call(address, &identity, attending);
+            self.hub().came_to_call(address, &identity, &attending);
             return Ok(());
         };
         if seat.has_ended {
@@ -133,7 +133,7 @@ impl App {
         let _turn = self.hub().turn_of(person).await;
         let chosen = self.chosen_status(person).await;
         let is_visible = !matches!(chosen, Ok(ChosenStatus::Invisible));
-        self.hub().came_to_call(address, &identity, Attending::user(&user, since, is_visible));
+        self.hub().came_to_call(address, &identity, &Attending::user(&user, since, is_visible));
         Ok(())
     }
 

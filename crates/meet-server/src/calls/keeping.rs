@@ -35,6 +35,10 @@ const MAX_AT_ONCE: usize = 20_000;
 /// lets the bearer come back, and opens the meeting again for it; and an answer that was lost may have opened a meeting
 /// after we looked.
 const REMEMBERED: Duration = Duration::from_mins(12);
+/// How often those who were let in long ago are forgotten.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+/// For how long somebody who is not there keeps its seat after its token has ended.
+const SEAT_KEPT: Duration = Duration::from_hours(24);
 /// How far the provider's clock may be from ours.
 const LEEWAY: Duration = Duration::from_mins(2);
 /// The longest pause between two tries.
@@ -46,6 +50,8 @@ pub(super) struct Kept {
     /// When each was done.
     done: HashMap<String, Duration>,
     tries: HashMap<String, Pause>,
+    /// When those who were let in long ago were forgotten.
+    forgot: Option<Duration>,
 }
 
 /// When to try again what failed.
@@ -109,7 +115,32 @@ impl App {
         let _alone = self.calls().tending.lock().await;
         self.close_meetings(conference).await?;
         self.throw_out(conference).await?;
-        self.look_at_calls(conference).await
+        self.look_at_calls(conference).await?;
+        self.forget_seats().await
+    }
+
+    /// Forgets who was let in long ago and is not there, now and then.
+    async fn forget_seats(&self) -> Result<(), Error> {
+        let monotonic = self.clock().monotonic();
+        if self.kept().forgot.is_some_and(|at| monotonic < at + FORGET_EVERY) {
+            return Ok(());
+        }
+        self.kept().forgot = Some(monotonic);
+        let end = self.clock().now().minus(SEAT_KEPT);
+        let mut after: Option<String> = None;
+        loop {
+            let seats = self.store().expired_seats(end, after.as_deref(), PAGE).await?;
+            for seat in seats.iter().filter(|seat| !seat.has_ended) {
+                let there = self.hub().call_identities(Address::chat(seat.tenant, seat.room));
+                if !there.contains(&seat.identity) {
+                    self.store().forget_seat(&seat.identity).await?;
+                }
+            }
+            match seats.last() {
+                Some(last) if seats.len() >= PAGE as usize => after = Some(last.identity.clone()),
+                _ => return Ok(()),
+            }
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -132,7 +163,9 @@ impl App {
         for (meeting, outcome) in closed {
             match outcome {
                 // What was not found may still appear: it is looked for until its record is old.
-                Ok(()) if meeting.meeting.is_some() || is_old(&meeting) => self.kept().done(&meeting.reference, monotonic),
+                Ok(()) if meeting.meeting.is_some() || is_old(&meeting) => {
+                    self.kept().done(&meeting.reference, monotonic);
+                }
                 Ok(()) => self.kept().again(&meeting.reference, monotonic),
                 Err(failure) => {
                     failed("closed no meeting", &failure);

@@ -39,7 +39,7 @@ const TOKEN_LIFE: Duration = Duration::from_mins(10);
 const REQUEST_LIFE: Duration = Duration::from_mins(2);
 /// For how many seconds a room stays with nobody in it: longer than a token, which finds it even where LiveKit makes no
 /// room by itself.
-const EMPTY_SECONDS: u32 = 15 * 60;
+const EMPTY_SECONDS: u32 = 6 * 3600;
 /// How old an event may be that LiveKit tells; it signs each for as long.
 const MAX_EVENT_AGE: Duration = Duration::from_mins(5);
 /// How far the clocks may be apart before somebody should know; LiveKit takes tokens of twice as much.

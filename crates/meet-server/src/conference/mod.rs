@@ -203,9 +203,8 @@ impl Conference {
     /// Whether somebody can be let in who may send nothing.
     pub(crate) fn can_listen_only(&self) -> bool {
         match self {
-            Self::LiveKit(_) => true,
             Self::RealtimeKit(realtimekit) => realtimekit.can_listen_only(),
-            Self::Fake(_) => true,
+            Self::LiveKit(_) | Self::Fake(_) => true,
         }
     }
 
@@ -227,7 +226,7 @@ impl Conference {
         match self {
             Self::LiveKit(livekit) => livekit.open(opening, now).await,
             Self::RealtimeKit(realtimekit) => realtimekit.open(opening).await,
-            Self::Fake(fake) => fake.open(opening),
+            Self::Fake(fake) => Ok(fake.open(opening)),
         }
     }
 

@@ -138,7 +138,7 @@ impl ServiceUrl {
         self.with_scheme("http")
     }
 
-    /// The address for WebSockets: `ws` or `wss`.
+    /// The address for sockets: `ws` or `wss`.
     pub fn for_sockets(&self) -> String {
         self.with_scheme("ws")
     }

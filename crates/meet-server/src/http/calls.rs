@@ -11,7 +11,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use meet_api::{
     ErrorBody, Kind,
     request::{CallToken, NewCallToken, NewConferenceToken, RealtimeToken},
@@ -179,11 +179,11 @@ pub(super) async fn attend_demo_call(
             Some(Signal::Removed) | None => (demo_event("removed"), (app, None, true)),
         })
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::default()).into_response())
 }
 
-fn demo_event(name: &str) -> Result<Event, Infallible> {
-    Ok(Event::default().event(name).data("{}"))
+fn demo_event(name: &str) -> Event {
+    Event::default().event(name).data("{}")
 }
 
 impl App {

@@ -40,16 +40,16 @@ impl Attending {
 
 impl Hub {
     /// Notes that somebody came into a room's call; the same identity again changes nothing.
-    pub fn came_to_call(&self, address: Address, identity: &str, attending: Attending) {
+    pub fn came_to_call(&self, address: Address, identity: &str, attending: &Attending) {
         let mut calls = lock(&self.0.calls);
         let call = calls.entry(address).or_default();
         if call.contains_key(identity) || call.len() >= MAX_ATTENDING {
             return;
         }
-        let is_first = attending.is_visible && !is_seen(call, &attending);
+        let is_first = attending.is_visible && !is_seen(call, attending);
         call.insert(identity.to_owned(), attending.clone());
         if is_first {
-            self.tell_call(address, CallChange::Join, &attending);
+            self.tell_call(address, CallChange::Join, attending);
         }
     }
 
@@ -160,9 +160,9 @@ mod tests {
         let hub = Hub::default();
         let listener = hub.connect(Uuid::from_u128(9), None, Scope::One, 1 << 20);
         let _listening = listener.subscribe(address(), (Standing::Watching, ChosenStatus::Online), false, at(0));
-        hub.came_to_call(address(), "phone", Attending::user(&ann(), at(5), true));
-        hub.came_to_call(address(), "laptop", Attending::user(&ann(), at(9), true));
-        hub.came_to_call(address(), "laptop", Attending::user(&ann(), at(11), true));
+        hub.came_to_call(address(), "phone", &Attending::user(&ann(), at(5), true));
+        hub.came_to_call(address(), "laptop", &Attending::user(&ann(), at(9), true));
+        hub.came_to_call(address(), "laptop", &Attending::user(&ann(), at(11), true));
         let call = hub.call(address());
         assert_eq!((call.participants.len(), call.participants[0].since), (1, at(5)));
         hub.left_call(address(), "phone");
@@ -178,7 +178,7 @@ mod tests {
     fn whoever_is_invisible_is_in_the_call_and_in_no_list() {
         let hub = Hub::default();
         let person = Person { tenant: address().tenant, user: ann().id };
-        hub.came_to_call(address(), "phone", Attending::user(&ann(), at(5), false));
+        hub.came_to_call(address(), "phone", &Attending::user(&ann(), at(5), false));
         assert_eq!((hub.call(address()), hub.call_identities(address()).len()), (Call::default(), 1));
         hub.show_in_calls(person, true);
         assert_eq!(hub.call(address()).participants.len(), 1);

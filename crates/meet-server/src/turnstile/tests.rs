@@ -111,7 +111,7 @@ async fn whatever_is_not_a_clear_yes_is_a_no() {
         ),
         (says(302, ""), unknown("status 302 with an answer that makes no sense")),
         (says(429, ""), unknown("status 429 with an answer that makes no sense")),
-        (says(200, &" ".repeat(300 * 1024)), unknown("its answer is too large")),
+        (says(200, &" ".repeat((4 << 20) + 1)), unknown("its answer is too large")),
     ];
     for (answer, refused) in answers {
         cloudflare.fail(Step::Siteverify, answer);

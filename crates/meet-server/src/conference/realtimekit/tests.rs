@@ -218,7 +218,7 @@ async fn every_wrong_answer_means_what_it_must() {
         ("nothing", &|| says(200, ""), "makes no sense"),
         ("another JSON", &|| says(200, "[1]"), "makes no sense"),
         ("an empty object", &|| says(200, "{}"), "makes no sense"),
-        ("too much", &|| says(200, &" ".repeat(300 * 1024)), "its answer is too large"),
+        ("too much", &|| says(200, &" ".repeat((4 << 20) + 1)), "its answer is too large"),
         ("cut", &|| Fault::Cut, "the connection was cut"),
         ("cut amid", &|| Fault::CutAmid, "the connection was cut"),
     ];

@@ -426,6 +426,7 @@ impl App {
     pub(crate) fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
         self.remembered().forget(tenant);
         self.hub().end_credential(tenant, session);
+        self.calls().wake();
     }
 
     /// A fresh user id.

@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     app::App,
     auth::Member,
-    calls::{Entered, Entering, failed, publishing_in},
+    calls::{Entered, Entering, in_time, publishing_in},
     conference::{Conference, MeetingId},
     error::{Error, Window},
     hub::{Address, CloseReason},
@@ -45,6 +45,13 @@ pub struct Visitor {
     pub is_own_page: bool,
     /// Who it is here already.
     pub member: Option<Member>,
+}
+
+impl Visitor {
+    /// Whether a new session may go into its cookie: a browser that shows something else keeps what it has.
+    fn takes_cookie(&self) -> bool {
+        self.is_own_page && self.member.is_none()
+    }
 }
 
 /// The way in.
@@ -86,7 +93,7 @@ impl App {
         let type_conflict = wanted == Media::Audio && stored.room.media == Media::Screenshare;
         let (entered, session) = self.let_visitor_in(conference, visitor, &stored, &name).await?;
         let (chat_token, session) = match session {
-            Some(token) if visitor.is_own_page => (None, Some(token)),
+            Some(token) if visitor.takes_cookie() => (None, Some(token)),
             Some(token) => (Some(token.expose_secret().to_owned()), None),
             None => (None, None),
         };
@@ -120,7 +127,7 @@ impl App {
         wanted: Media,
         bot: bool,
     ) -> Result<StoredRoom, Error> {
-        let _turn = self.calls().names.of(name.as_str().to_owned()).await;
+        let _turn = in_time(self.calls().names.of(name.as_str().to_owned())).await?;
         let now = self.steady_now();
         let Some(found) = self.store().quick_room(name.as_str()).await? else {
             return self.make_quick_room(conference, name, wanted, bot).await;
@@ -243,7 +250,7 @@ impl App {
         let own = visitor.member.as_ref().filter(|_| visitor.is_own_page).and_then(|member| member.session);
         let (entry, is_new) = match own {
             Some(session) => (Entry::Grant { session }, false),
-            None if visitor.is_own_page => {
+            None if visitor.takes_cookie() => {
                 let tenant = TenantId::from_uuid(self.clock().uuid());
                 let (user, expires_at) = (self.new_user_id(), now.plus(SESSION_LIFE));
                 (Entry::Visitor { session: id, digest, expires_at, tenant, user }, true)
@@ -284,15 +291,12 @@ impl App {
         (tenant, room): (TenantId, RoomId),
         tombstone: bool,
     ) -> Result<(), Error> {
-        if let Some(meeting) = self.store().open_meeting_of(room).await?.and_then(|meeting| meeting.meeting)
-            && let Err(failure) = conference.close(&MeetingId(meeting), self.clock().now()).await
-        {
-            // Its record says that it is to be closed, and so it will be.
-            failed("closed no meeting", &failure);
-        }
+        let meeting = self.store().open_meeting_of(room).await?.and_then(|meeting| meeting.meeting);
         self.store().end_quick_room(tenant, self.steady_now(), tombstone).await?;
         self.store().end_meetings(self.steady_now()).await?;
-        self.calls().wake();
+        if let Some(meeting) = meeting {
+            self.close_call(conference, room, &MeetingId(meeting)).await;
+        }
         self.hub().end_call(Address::chat(tenant, room));
         self.hub().close_tenant(tenant, CloseReason::RoomGone);
         self.end_credential(tenant, None);

@@ -291,6 +291,7 @@ impl App {
     /// Ends every connection to a room that is gone and tells the lobby.
     pub(crate) async fn close_room(&self, tenant: TenantId, id: RoomId) {
         self.hub().close_channel(Address::chat(tenant, id), CloseReason::RoomGone, false);
+        self.calls().wake();
         let _turn = self.lobby_turn().await;
         self.publish_lobby(tenant, LobbyEvent::RoomDeleted { id });
     }

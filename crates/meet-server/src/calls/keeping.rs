@@ -25,6 +25,9 @@ use super::{failed, opening_of};
 const EVERY: Duration = Duration::from_secs(5);
 /// How often the provider is asked who is in a call.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How many calls are looked at in one go, every five seconds at most: a provider that counts requests (RealtimeKit
+/// takes 250 in ten seconds) must have room for those who want to come in.
+const LOOKS: usize = 10;
 /// How many requests to the provider are under way at a time.
 const AT_A_TIME: usize = 4;
 /// How many records are taken at a time.
@@ -84,6 +87,35 @@ impl Kept {
     fn forget(&mut self, what: &str) {
         self.done.remove(what);
         self.tries.remove(what);
+    }
+}
+
+/// When each room's provider was asked last who is there.
+#[derive(Default)]
+pub(super) struct Looks {
+    rooms: HashMap<Address, Duration>,
+    last: Option<Duration>,
+}
+
+impl Looks {
+    /// The rooms that are to be looked at now, of those in whose calls somebody may be: those that have waited longest.
+    fn take_due(&mut self, interesting: HashSet<Address>, now: Duration) -> Vec<Address> {
+        if self.last.is_some_and(|last| now < last + EVERY) {
+            return Vec::new();
+        }
+        self.last = Some(now);
+        self.rooms.retain(|room, _| interesting.contains(room));
+        let since = |room: &Address| self.rooms.get(room).copied();
+        let mut due: Vec<_> = interesting
+            .into_iter()
+            .map(|room| (since(&room), room))
+            .filter(|(looked, _)| looked.is_none_or(|at| at + LOOK_EVERY <= now))
+            .collect();
+        due.sort_by_key(|(looked, _)| *looked);
+        due.truncate(LOOKS);
+        let due: Vec<_> = due.into_iter().map(|(_, room)| room).collect();
+        self.rooms.extend(due.iter().map(|room| (*room, now)));
+        due
     }
 }
 
@@ -305,14 +337,7 @@ impl App {
         let monotonic = self.clock().monotonic();
         let interesting = self.calls().activity.interesting(monotonic);
         let rooms: HashSet<Address> = interesting.into_iter().chain(self.hub().calls()).collect();
-        let due: Vec<Address> = {
-            let mut looked = self.calls().looked.lock().unwrap_or_else(PoisonError::into_inner);
-            looked.retain(|room, _| rooms.contains(room));
-            let is_due = |room: &Address| looked.get(room).is_none_or(|at| *at + LOOK_EVERY <= monotonic);
-            let due: Vec<_> = rooms.into_iter().filter(is_due).collect();
-            looked.extend(due.iter().map(|room| (*room, monotonic)));
-            due
-        };
+        let due = self.calls().looks.lock().unwrap_or_else(PoisonError::into_inner).take_due(rooms, monotonic);
         let looking = due.into_iter().map(|address| async move {
             let Channel::Chat(room) = address.channel else { return Ok(()) };
             match self.store().open_meeting_of(room).await? {

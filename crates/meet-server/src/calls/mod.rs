@@ -8,7 +8,7 @@ mod activity;
 mod events;
 mod keeping;
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{sync::Mutex, time::Duration};
 
 use meet_api::{
     Call, Kind, Media, Role, Room, RoomId, TenantId, UserId,
@@ -33,11 +33,14 @@ use crate::{
 
 pub(crate) use activity::Activity;
 use events::Told;
-use keeping::Kept;
+use keeping::{Kept, Looks};
 
 /// How many tokens for calls a user may fetch in a minute, or a key for all of its names: each is a request to the
 /// provider, and some cost the operator money.
 const MAX_TOKENS: u64 = 120;
+
+/// How long somebody waits for others who are at the same room, before the provider is asked at all.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What calls need while the process runs.
 pub(crate) struct Calls {
@@ -53,8 +56,7 @@ pub(crate) struct Calls {
     /// Held while all of it is tended: two at once would do everything twice.
     tending: tokio::sync::Mutex<()>,
     work: Notify,
-    /// When each room's provider was asked last who is there.
-    looked: Mutex<HashMap<Address, Duration>>,
+    looks: Mutex<Looks>,
 }
 
 /// Somebody on the way into a room's call.
@@ -94,7 +96,7 @@ impl Calls {
             kept: Mutex::default(),
             tending: tokio::sync::Mutex::default(),
             work: Notify::new(),
-            looked: Mutex::default(),
+            looks: Mutex::default(),
         }
     }
 
@@ -271,7 +273,7 @@ impl App {
         tenant: TenantId,
         room: RoomId,
     ) -> Result<(Meeting, MeetingId), Error> {
-        let _turn = self.calls().rooms.of(room).await;
+        let _turn = in_time(self.calls().rooms.of(room)).await?;
         if let Some(meeting) = self.store().open_meeting_of(room).await?
             && meeting.provider == conference.name()
         {
@@ -302,6 +304,15 @@ impl App {
     /// As [`App::enter`].
     pub(crate) async fn open_call(&self, conference: &Conference, tenant: TenantId, room: RoomId) -> Result<(), Error> {
         self.meeting(conference, tenant, room).await.map(drop)
+    }
+
+    /// Closes the meeting of a room that has ended, which is on record. What fails is tried again by that.
+    pub(crate) async fn close_call(&self, conference: &Conference, room: RoomId, meeting: &MeetingId) {
+        let _turn = self.calls().rooms.of(room).await;
+        if let Err(failure) = conference.close(meeting, self.clock().now()).await {
+            failed("closed no meeting", &failure);
+        }
+        self.calls().wake();
     }
 
     /// Opens the meeting that is on record as being opened.
@@ -337,13 +348,20 @@ impl App {
     }
 }
 
+/// A turn, unless it takes so long that whoever waits for it will have gone.
+pub(crate) async fn in_time<T>(turn: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(PATIENCE, turn)
+        .await
+        .map_err(|_| Error::Unavailable("the call is busy; try again in a moment"))
+}
+
 /// What the provider is asked to open, or is looked through for.
 fn opening_of(meeting: &Meeting) -> Opening {
     Opening { room: meeting.room, reference: meeting.reference.clone() }
 }
 
 /// Logs what the provider did not do.
-pub(crate) fn failed(what: &'static str, failure: &Failure) -> Error {
+fn failed(what: &'static str, failure: &Failure) -> Error {
     tracing::warn!(error = failure as &dyn std::error::Error, "the conference's provider {what}");
     Error::ProviderFailed
 }

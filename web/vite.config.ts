@@ -12,7 +12,7 @@ export default defineConfig({
     // A data: URL would be fine for the policy, a file is better for the cache.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
-    chunkSizeWarningLimit: 600,
+    chunkSizeWarningLimit: 700,
   },
   server: {
     proxy: {

@@ -3,7 +3,22 @@
 
 import createClient from 'openapi-fetch';
 import type { components, paths } from './openapi';
-import type { ChosenStatus, Invite, Message, NewInvite, PresenceMember, Room, RoomPatch, SendMessage, SessionInfo, Visibility } from './types';
+import type {
+  CallToken,
+  ChosenStatus,
+  ConferenceConfig,
+  Invite,
+  Message,
+  NewCallToken,
+  NewInvite,
+  PresenceMember,
+  Room,
+  RoomDetails,
+  RoomPatch,
+  SendMessage,
+  SessionInfo,
+  Visibility,
+} from './types';
 
 /** A refusal of the server, or no answer at all (`status` 0, `code` `offline`). */
 export class ApiError extends Error {
@@ -113,7 +128,7 @@ export const api = {
 
   rooms: () => all((query) => take<Room[]>(server.GET('/api/rooms', { params: { query } }))),
   publicRooms: () => take<Room[]>(server.GET('/api/public/rooms')),
-  room: (id: string) => take<Room>(server.GET('/api/rooms/{id}', { params: inRoom(id) })),
+  room: (id: string) => take<RoomDetails>(server.GET('/api/rooms/{id}', { params: inRoom(id) })),
   createRoom: (name: string, visibility: Visibility) => take<Room>(server.POST('/api/rooms', { body: { name, visibility } })),
   updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body })),
   deleteRoom: (id: string) => take<void>(server.DELETE('/api/rooms/{id}', { params: inRoom(id) })),
@@ -121,7 +136,8 @@ export const api = {
     take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 
   /** Tokens and the own status belong to whom the cookie says: a key alone is nobody's. */
-  connectionToken: () => token(keyless.POST('/realtime/connection-token')),
+  connectionToken: (room: string | null = null) =>
+    token(keyless.POST('/realtime/connection-token', room === null ? {} : { body: { spaceId: room } })),
   subscribeToken: (id: string) => token(keyless.POST('/api/rooms/{id}/subscribe-token', { params: inRoom(id) })),
   status: async (user: string) => {
     const [seen] = await take<components['schemas']['UserStatus'][]>(
@@ -155,6 +171,13 @@ export const api = {
   invites: (id: string) =>
     all((query) => take<Invite[]>(server.GET('/api/rooms/{id}/invites', { params: { ...inRoom(id), query } }))),
   revokeInvite: (id: string) => take<void>(server.DELETE('/api/invites/{id}', { params: inRoom(id) })),
+
+  /** Where calls are; `null` when this server carries none. */
+  conference: async () => (await take<{ conference?: ConferenceConfig | null }>(keyless.GET('/realtime/config'))).conference ?? null,
+  /** A way into the call of a room that one is in. */
+  conferenceToken: (room: string) => token(keyless.POST('/realtime/conference-token', { body: { spaceId: room } })),
+  /** A way into the call of a name, and into its chat. */
+  callToken: (body: NewCallToken) => take<CallToken>(keyless.POST('/api/token', { body })),
 
   openapi: () => take<unknown>(keyless.GET('/openapi.json')),
 };

@@ -46,6 +46,8 @@ export class Identity {
   /** Whether that key opens the space of the session, so that requests carry it. */
   keyed = $state(false);
   #made: string | null = null;
+  /** Whether requests speak by the cookie alone: where somebody may be a guest of one room and somebody else outside of it. */
+  byCookie = false;
 
   get me(): User | null {
     return this.session?.user ?? null;
@@ -141,7 +143,7 @@ export class Identity {
   }
 
   #enter(session: SessionInfo, key: string | null): void {
-    useKey(key);
+    useKey(this.byCookie ? null : key);
     this.keyed = key !== null;
     this.session = session;
     this.state = 'in';

@@ -65,17 +65,22 @@ export class Live {
   #running = false;
   #loading = false;
   #user: string | null = null;
+  #space: string | null = null;
   #again = { load: new Again(), connect: new Again(AGAIN) };
 
   constructor(load: () => Promise<Sdk> = () => import('centrifuge')) {
     this.#load = load;
   }
 
-  /** Connects as whom the browser's cookie says, which is to be this user, or nobody. */
-  start(user: string | null = null): void {
+  /**
+   * Connects as whom the browser's cookie says, which is to be this user, or nobody. In a room that a session was let
+   * into it may be somebody else: then that is the `space`.
+   */
+  start(user: string | null = null, space: string | null = null): void {
     this.stop();
     this.#running = true;
     this.#user = user;
+    this.#space = space;
     addEventListener('offline', this.#offline);
     addEventListener('online', this.#online);
     document.addEventListener('visibilitychange', this.#seen);
@@ -150,7 +155,7 @@ export class Live {
   #connect(sdk: Sdk): void {
     const client: Centrifuge = new sdk.Centrifuge(endpoints(), {
       name: 'web',
-      getToken: () => this.#token(client, api.connectionToken(), FINAL.connection),
+      getToken: () => this.#token(client, api.connectionToken(this.#space), FINAL.connection),
       timeout: PATIENCE_MS,
       networkEventTarget: this.#network,
     });

@@ -4,6 +4,7 @@
 import type { ClientInfo } from 'centrifuge';
 import { api, ApiError, explain } from './api';
 import { Again } from './backoff';
+import { attend } from './call/attending';
 import { live, type Live, type Position } from './live';
 import { MOST_KNOWN } from './mentions';
 import { Outbox } from './outbox';
@@ -13,7 +14,7 @@ import { apply, type PresenceEvent } from './presence';
 import { perTab } from './storage';
 import * as timelines from './timeline';
 import type { Timeline } from './timeline';
-import type { Kind, Message, PresenceMember, Room, RoomEvent, User } from './types';
+import type { CallEvent, CallParticipant, Kind, Message, PresenceMember, Room, RoomEvent, User } from './types';
 import { keepUnsent, readUnsent } from './unsent';
 
 const PAGE = 100;
@@ -55,6 +56,8 @@ export class OpenRoom {
   live = $state(false);
   members = $state.raw<readonly PresenceMember[]>([]);
   watching = $state(0);
+  /** Who is in the room's call, as far as the server was asked or told. */
+  inCall = $state.raw<readonly CallParticipant[]>([]);
   loadingOlder = $state(false);
   /** Every name seen here, for mentions. */
   names = $state.raw<readonly string[]>([]);
@@ -75,6 +78,8 @@ export class OpenRoom {
   #again = { gap: new Again(AGAIN), anew: new Again(AGAIN), join: new Again(AGAIN) };
   /** How often somebody came, went or changed. */
   #moves = 0;
+  /** How often somebody came into the call or left it. */
+  #calls = 0;
   #filling = false;
   #loadingPage = 0;
   #loading: Promise<void> | null = null;
@@ -323,6 +328,8 @@ export class OpenRoom {
   #hear(event: RoomEvent): void {
     if (event.type === 'presence') {
       this.#meet(event);
+    } else if (event.type === 'call') {
+      this.#attend(event);
     } else if (event.type === 'message') {
       this.#buffer.push(event);
       this.#flush ??= setTimeout(() => this.#take(), FLUSH_MS);
@@ -335,6 +342,23 @@ export class OpenRoom {
     this.members = members;
     if ('name' in event) this.#learn([event.name]);
     if (doubtful) this.#lookSoon();
+  }
+
+  #attend(event: CallEvent): void {
+    this.#calls += 1;
+    const { participants, doubtful } = attend(this.inCall, event, new Date().toISOString());
+    this.inCall = participants;
+    if (doubtful) void this.loadCall();
+  }
+
+  /** Asks who is in the call: the room's channel tells what comes after. */
+  async loadCall(): Promise<void> {
+    for (let calls = -1; calls !== this.#calls && !this.#stopped; ) {
+      // What happened while the list was under way may be missing in it.
+      calls = this.#calls;
+      const details = await api.room(this.id).catch(() => null);
+      if (details && calls === this.#calls) this.inCall = details.call?.participants ?? [];
+    }
   }
 
   #lookSoon(): void {

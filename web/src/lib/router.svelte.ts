@@ -1,9 +1,11 @@
-// Which page the address names. Five pages need no library: the address is state, links are links.
+// Which page the address names. Six pages need no library: the address is state, links are links. The page
+// of calls has a policy of its own, and a policy belongs to a document: the way there and back loads anew.
 
 export type Route =
   | { page: 'chat'; room: string | null }
   | { page: 'key'; next: string }
   | { page: 'docs' }
+  | { page: 'call'; name: string | null; room: string | null }
   | { page: 'lost' }
   | { page: 'join'; by: 'invite' | 'owner'; token: string };
 
@@ -19,10 +21,16 @@ export function parse(pathname: string, search: string, hash: string): Route {
   if (link) return { page: 'join', by: link[1] as 'invite' | 'owner', token: link[2]! };
   if (pathname === '/key') return { page: 'key', next: safeNext(new URLSearchParams(search).get('next')) };
   if (pathname === '/docs') return { page: 'docs' };
+  if (isCall(pathname)) {
+    const query = new URLSearchParams(search);
+    return { page: 'call', name: query.get('room'), room: query.get('room_id') };
+  }
   if (pathname === '/') return { page: 'chat', room: null };
   const room = /^\/r\/([^/]+)\/?$/.exec(pathname)?.[1];
   return room ? { page: 'chat', room: decoded(room) } : { page: 'lost' };
 }
+
+const isCall = (pathname: string) => pathname === '/call';
 
 /** A part of an address as it was meant; one that nobody can decode stays as it is, and names nothing. */
 function decoded(part: string): string {
@@ -50,6 +58,7 @@ class Router {
       const link = (event.target as Element | null)?.closest?.('a');
       if (!link || link.target || link.origin !== location.origin || link.hasAttribute('download')) return;
       if (link.getAttribute('href')?.startsWith('#')) return;
+      if (isCall(link.pathname) || isCall(location.pathname)) return;
       event.preventDefault();
       this.go(link.pathname + link.search + link.hash);
     };
@@ -65,6 +74,11 @@ class Router {
   }
 
   go(path: string, options: { replace?: boolean } = {}): void {
+    if (isCall(new URL(path, location.origin).pathname) !== isCall(location.pathname)) {
+      if (options.replace) location.replace(path);
+      else location.assign(path);
+      return;
+    }
     if (options.replace) history.replaceState(null, '', path);
     else history.pushState(null, '', path);
     this.route = parse(location.pathname, location.search, location.hash);

@@ -15,6 +15,13 @@ export type Status = Schemas['Status'];
 export type ChosenStatus = Schemas['ChosenStatus'];
 
 export type Room = Whole<Schemas['Room']>;
+export type Media = Schemas['Media'];
+export type CallParticipant = Schemas['CallParticipant'];
+/** A room, and who is in its call. */
+export type RoomDetails = Room & { call: Schemas['Call'] };
+export type CallToken = Whole<Schemas['CallToken']>;
+export type NewCallToken = Schemas['NewCallToken'];
+export type ConferenceConfig = Schemas['ConferenceConfig'];
 /** `roomId` repeats `room_id` for older clients. */
 export type Message = Omit<Whole<Schemas['Message']>, 'roomId' | 'type'> & { type: 'message' };
 export type User = Whole<Schemas['User']>;
@@ -32,7 +39,11 @@ export type LiveEvent =
   | { type: 'room_deleted'; id: string }
   | { type: 'status'; status: ChosenStatus };
 
+/** Somebody came into the call of a room, or left it. */
+export type CallEvent = { type: 'call'; event: 'join' | 'leave'; user?: string | null; name: string; kind: Kind };
+
 /** What comes on the channel of a room. */
 export type RoomEvent =
   | Message
+  | CallEvent
   | { type: 'presence'; event: 'status'; user: string; name: string; kind: Kind; status: Status };

@@ -162,6 +162,8 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
                 ));
             }
         }
+        "realtimekit.account_id" => check_id(config.realtimekit.account_id.as_deref())?,
+        "realtimekit.app_id" => check_id(config.realtimekit.app_id.as_deref())?,
         "quick_rooms.max_age_seconds" if config.quick_rooms.max_age_seconds == 0 => {
             return Err("must be at least 1: a room without an owner has to end".to_owned());
         }
@@ -180,6 +182,12 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
         _ => {}
     }
     Ok(())
+}
+
+/// Whether an id of the provider can stand in an address.
+fn check_id(id: Option<&str>) -> Result<(), String> {
+    let is_plain = |id: &str| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if id.is_none_or(is_plain) { Ok(()) } else { Err("must be an id of letters, digits, - and _".to_owned()) }
 }
 
 /// Whether a secret that signs is long enough not to be guessed.

@@ -316,3 +316,89 @@ fn secrets_that_sign_are_long_and_each_another() {
     let sentence = problem(Some("[realtime]\ntoken_secret = \"short\""), &[]);
     assert!(sentence.starts_with("realtime.token_secret (in ") && !sentence.contains("short"), "{sentence}");
 }
+
+#[test]
+fn a_provider_of_calls_names_the_setting_that_it_lacks() {
+    let livekit = [
+        ("MEET_AI_CONFERENCE__PROVIDER", "livekit"),
+        ("MEET_AI_LIVEKIT__URL", "wss://livekit.example.org/"),
+        ("MEET_AI_LIVEKIT__API_KEY", "key"),
+        ("MEET_AI_LIVEKIT__API_SECRET", "very secret"),
+    ];
+    let realtimekit = [
+        ("MEET_AI_CONFERENCE__PROVIDER", "realtimekit"),
+        ("MEET_AI_REALTIMEKIT__ACCOUNT_ID", "account"),
+        ("MEET_AI_REALTIMEKIT__APP_ID", "app"),
+        ("MEET_AI_REALTIMEKIT__API_TOKEN", "very secret"),
+        ("MEET_AI_REALTIMEKIT__PRESET_NAME", "preset"),
+    ];
+    for settings in [&livekit[..], &realtimekit[..]] {
+        let config = load(None, settings, Overrides::default()).unwrap();
+        assert!(!config.masked().contains("very secret"), "{}", config.masked());
+        for lacking in 1..settings.len() {
+            let mut rest = settings.to_vec();
+            let (name, _) = rest.remove(lacking);
+            assert!(problem(None, &rest).starts_with(&format!("{name} is needed when")), "{name}");
+        }
+    }
+    let config = load(None, &livekit, Overrides::default()).unwrap();
+    let url = config.livekit.url.unwrap();
+    assert_eq!(
+        (url.for_requests().as_str(), url.for_sockets().as_str()),
+        ("https://livekit.example.org", "wss://livekit.example.org")
+    );
+    assert!(problem(None, &[("MEET_AI_CONFERENCE__PROVIDER", "zoom")]).contains("livekit or realtimekit or fake"));
+    assert!(problem(None, &[("MEET_AI_LIVEKIT__URL", "https://key:secret@livekit.example.org")]).contains("no user"));
+    assert!(problem(None, &[("MEET_AI_TURNSTILE__SITE_KEY", "key")]).contains("MEET_AI_TURNSTILE__SECRET_KEY"));
+    assert!(problem(None, &[("MEET_AI_REALTIMEKIT__APP_ID", "../kit")]).contains("letters, digits"));
+    assert!(problem(None, &[("MEET_AI_QUICK_ROOMS__MAX_AGE_SECONDS", "0")]).contains("at least 1"));
+}
+
+#[test]
+fn presets_by_type_make_the_general_one_unnecessary() {
+    let env = [
+        ("MEET_AI_CONFERENCE__PROVIDER", "realtimekit"),
+        ("MEET_AI_REALTIMEKIT__BASE_URL", "https://proxy.example.org/realtime/kit/"),
+        ("MEET_AI_REALTIMEKIT__APP_ID", "app"),
+        ("MEET_AI_REALTIMEKIT__API_TOKEN", "token"),
+        ("MEET_AI_REALTIMEKIT__AUDIO_PRESET_NAME", "audio"),
+        ("MEET_AI_REALTIMEKIT__SCREENSHARE_PRESET_NAME", "screen"),
+    ];
+    let config = load(None, &env, Overrides::default()).unwrap();
+    assert_eq!(config.realtimekit.base().unwrap(), "https://proxy.example.org/realtime/kit");
+    assert_eq!(
+        (config.realtimekit.audio_preset(), config.realtimekit.screenshare_preset()),
+        (Some("audio"), Some("screen"))
+    );
+    assert!(problem(None, &env[..5]).contains("MEET_AI_REALTIMEKIT__PRESET_NAME"));
+}
+
+#[test]
+fn the_variables_of_the_adapter_before_are_read_and_count_least() {
+    let adapter = [
+        ("CF_API_TOKEN", "old token"),
+        ("CF_ACCOUNT_ID", "old-account"),
+        ("RTK_APP_ID", "old-app"),
+        ("RTK_PRESET_NAME", "old preset"),
+        ("RTK_SCREENSHARE_PRESET_NAME", "old screens"),
+        ("RTK_AUDIO_PRESET_NAME", "old audio"),
+        ("TURNSTILE_SECRET_KEY", "old secret"),
+    ];
+    let config = load(None, &adapter, Overrides::default()).unwrap();
+    assert_eq!(config.conference.provider, None, "they choose no provider");
+    let kit = &config.realtimekit;
+    assert_eq!(kit.base().unwrap(), "https://api.cloudflare.com/client/v4/accounts/old-account/realtime/kit");
+    assert_eq!((kit.app_id.as_deref(), kit.preset_name.as_deref()), (Some("old-app"), Some("old preset")));
+    assert_eq!((kit.audio_preset(), kit.screenshare_preset()), (Some("old audio"), Some("old screens")));
+    assert_eq!(kit.api_token.as_ref().unwrap().expose_secret(), "old token");
+    assert_eq!(config.turnstile.secret_key.unwrap().expose_secret(), "old secret");
+
+    let file = "[realtimekit]\napp_id = \"of-the-file\"\npreset_name = \"of the file\"\n";
+    let mut both = adapter.to_vec();
+    both.push(("MEET_AI_REALTIMEKIT__PRESET_NAME", "of the environment"));
+    let kit = load(Some(file), &both, Overrides::default()).unwrap().realtimekit;
+    assert_eq!(
+        (kit.app_id.as_deref(), kit.preset_name.as_deref(), kit.account_id.as_deref()),
+        (Some("of-the-file"), Some("of the environment"), Some("old-account"))
+    );
+}

@@ -3,9 +3,7 @@
 
 import { Again } from '../backoff';
 import { NotJoined, type CallClient, type Hear, type Source } from './client';
-
-/** Where such calls are, on the server of the page. */
-export const DEMO_PATH = '/api/demo-call';
+import { DEMO_PATH } from './kind';
 
 /** The names of the events in a stream, as they come; what comes in pieces is put together. */
 export async function* eventNames(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

@@ -2,26 +2,10 @@
 
 import type { ConferenceConfig } from '../types';
 import type { MakeClient } from './active.svelte';
-import type { Source } from './client';
-import { DEMO_PATH, DemoClient } from './demo';
+import { DemoClient } from './demo';
+import { isDemo } from './kind';
 
-/** Whether calls are those of the demo, which are on the server of the page and carry nothing. */
-export function isDemo(config: ConferenceConfig): boolean {
-  return config.kind === 'meeting' && new URL(config.url, location.origin).pathname === DEMO_PATH;
-}
-
-/** Whether somebody who may send nothing can be in such a call. */
-export function canListenOnly(config: ConferenceConfig): boolean {
-  return config.kind === 'rtc' || isDemo(config);
-}
-
-/** What may be sent in a room's call. */
-export function sourcesOf(media: 'audio' | 'screenshare', mayWrite: boolean): Source[] {
-  if (!mayWrite) return [];
-  return media === 'audio' ? ['microphone'] : ['microphone', 'camera', 'screen'];
-}
-
-/** Makes the client of a call. */
+/** Makes the client of a call; a library for it is loaded then. */
 export function clientFor(config: ConferenceConfig): MakeClient {
   return async (hear) => {
     if (isDemo(config)) return new DemoClient(hear);

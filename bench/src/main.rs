@@ -94,6 +94,8 @@ enum Work {
     CatchUp,
     /// As many idle sockets as there are descriptors
     Idle,
+    /// Tokens for the realtime gateway and for calls
+    Tokens,
     /// The five that follow
     Channels,
     /// Centrifugo protocol, JSON and Protobuf: one channel, 100, 1000 and 10 000 subscribers, back to back
@@ -184,8 +186,16 @@ async fn run(setup: &Setup, work: Option<Work>) -> Outcome<()> {
     }
     let works = match work {
         None | Some(Work::All) if setup.websocket().is_none() => {
-            let rooms =
-                [Work::FanOut, Work::Idle, Work::Posts, Work::History, Work::CatchUp, Work::Start, Work::Growth];
+            let rooms = [
+                Work::FanOut,
+                Work::Idle,
+                Work::Posts,
+                Work::History,
+                Work::CatchUp,
+                Work::Tokens,
+                Work::Start,
+                Work::Growth,
+            ];
             rooms.into_iter().chain(CHANNEL_WORKS).collect()
         }
         None | Some(Work::All | Work::Channels) => CHANNEL_WORKS.to_vec(),
@@ -201,6 +211,7 @@ async fn run(setup: &Setup, work: Option<Work>) -> Outcome<()> {
             Work::Growth => work::growth::run(setup, descriptors).await,
             Work::CatchUp => work::catch_up::run(setup).await,
             Work::Idle => work::idle::run(setup, descriptors).await,
+            Work::Tokens => work::tokens::run(setup).await,
             Work::ChannelFanOut => work::channel::fan_out::run(setup, descriptors).await,
             Work::ChannelPaced => work::channel::paced::run(setup).await,
             Work::ChannelIdle => work::channel::idle::run(setup, descriptors).await,

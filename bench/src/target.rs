@@ -116,6 +116,7 @@ impl Server {
             .env("MEET_AI_DATA_DIR", home.data())
             .env("XDG_CONFIG_HOME", home.config())
             .env("MEET_AI_WELCOME", "false")
+            .env("MEET_AI_CONFERENCE__PROVIDER", "fake")
             .env("MEET_AI_LOG", "warn")
             .env_remove("MEET_AI_CONFIG")
             .env_remove("MEET_AI_DATABASE_URL")

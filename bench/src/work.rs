@@ -8,3 +8,4 @@ pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod posts;
 pub(crate) mod start;
+pub(crate) mod tokens;

@@ -1,6 +1,6 @@
 // A small server of the test's own: history over HTTP, and the realtime gateway as the real client speaks to it.
 
-import type { Message, PresenceMember } from '../lib/types';
+import type { CallParticipant, Message, PresenceMember } from '../lib/types';
 import { ME, message, room } from './make';
 
 interface Command {
@@ -18,6 +18,7 @@ export class FakeServer {
   stored: Message[] = [];
   epoch = 'epoch-1';
   members: PresenceMember[] = [];
+  inCall: CallParticipant[] = [];
   /** What it answers to requests for tokens, and for the room. */
   status = { token: 200, room: 200 };
   /** For whom its tokens are, when they say so. */
@@ -31,6 +32,8 @@ export class FakeServer {
   /** Whether it takes what comes by the socket without a word. */
   deaf = false;
   requests: string[] = [];
+  /** The rooms for which connection tokens were asked. */
+  spaces: (string | null)[] = [];
   sockets: FakeSocket[] = [];
   /** All that clients asked for, oldest first. */
   asked: Command[] = [];
@@ -86,6 +89,10 @@ export class FakeServer {
     const { pathname, searchParams: query } = new URL(request.url);
     const limit = Math.min(this.most, Number(query.get('limit')));
     const json = (body: unknown, status = 200) => Response.json(status === 200 ? body : { error: 'no', code: 'no' }, { status });
+    if (pathname.endsWith('/connection-token')) {
+      const { spaceId = null } = JSON.parse((await request.text()) || '{}') as { spaceId?: string | null };
+      this.spaces.push(spaceId);
+    }
     if (pathname.endsWith('-token')) return json({ token: this.#token() }, this.status.token);
     if (pathname.endsWith('/presence')) return json({ members: this.members, watching: 0 });
     if (request.method === 'POST') {
@@ -102,7 +109,7 @@ export class FakeServer {
       return json(this.stored.slice(at + 1).slice(0, limit));
     }
     if (query.has('after_seq')) return json(this.stored.slice(Number(query.get('after_seq'))).slice(0, limit));
-    return json(room({ head_seq: this.head, epoch: this.epoch }), this.status.room);
+    return json({ ...room({ head_seq: this.head, epoch: this.epoch }), call: { participants: this.inCall } }, this.status.room);
   };
 
   /** What stands in for `WebSocket`. */

@@ -141,6 +141,16 @@ describe('the connection', () => {
     expect(news()).toContain('signed out');
   });
 
+  it('connects as whom the session is in one room, when it is for that', async () => {
+    server.user = 'user-guest';
+    live.start('user-guest', 'room-9');
+    await settled();
+    expect(news()).toEqual(['connected']);
+    live.start('user-guest');
+    await settled();
+    expect(server.spaces).toEqual(['room-9', null]);
+  });
+
   it('asks for a token until the server can give one', async () => {
     server.status.token = 503;
     await connect();

@@ -83,6 +83,29 @@ describe('an open room', () => {
     expect(seqs().at(-1)).toBe(251);
   });
 
+  it('knows who is in its call, by asking and by what it is told', async () => {
+    const ann = { user: 'user-anna', name: 'Anna', kind: 'human', since: '2026-02-07T12:00:00.000Z' } as const;
+    server.inCall = [ann];
+    await enter(1);
+    await open.loadCall();
+    expect(open.inCall).toEqual([ann]);
+    const bob = { type: 'call', user: 'user-bob', name: 'Bob', kind: 'human' };
+    const tell = (data: object) => server.push({ channel: 'chat:room-1', pub: { data } });
+    tell({ ...bob, event: 'join' });
+    await settled();
+    expect(open.inCall.map((one) => one.name)).toEqual(['Anna', 'Bob']);
+    tell({ ...bob, event: 'leave' });
+    tell({ type: 'call', event: 'leave', user: ann.user, name: ann.name, kind: ann.kind });
+    await settled();
+    expect(open.inCall).toEqual([]);
+    // Somebody without a user is found out about by asking.
+    server.inCall = [{ ...ann, user: null }];
+    tell({ ...bob, user: null, event: 'join' });
+    await settled();
+    expect(open.inCall).toEqual(server.inCall);
+    expect(seqs()).toEqual([1]);
+  });
+
   it('has what was said between its history and the connection', async () => {
     server.stored = messages(1, 5);
     make();

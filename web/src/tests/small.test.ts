@@ -123,7 +123,10 @@ describe('addresses', () => {
     expect(parse('/', '', '#invite=abc_-1')).toEqual({ page: 'join', by: 'invite', token: 'abc_-1' });
     expect(parse('/', '', '#owner=abc')).toEqual({ page: 'join', by: 'owner', token: 'abc' });
     expect(parse('/docs', '', '#get-room')).toEqual({ page: 'docs' });
-    for (const nowhere of ['/keys', '/r', '/r/1/2', '/docs/api']) expect(parse(nowhere, '', '')).toEqual({ page: 'lost' });
+    expect(parse('/call', '', '')).toEqual({ page: 'call', name: null, room: null });
+    expect(parse('/call', '?room=amber%20otter', '')).toEqual({ page: 'call', name: 'amber otter', room: null });
+    expect(parse('/call', '?room_id=0190-a', '')).toEqual({ page: 'call', name: null, room: '0190-a' });
+    for (const nowhere of ['/calls', '/call/a', '/keys', '/r', '/r/1/2', '/docs/api']) expect(parse(nowhere, '', '')).toEqual({ page: 'lost' });
   });
 
   it('that nobody can decode are rooms that nobody has', () => {

@@ -8,7 +8,7 @@ const names: Record<Source, string> = { microphone: 'microphone', camera: 'camer
 export function explainDevice(source: Source, error: unknown, isSecure: boolean): string {
   const name = names[source];
   if (!isSecure) return `Browsers share a ${name} only with pages that came over https, and this one did not.`;
-  switch (error instanceof Error ? error.name : '') {
+  switch ((error as { name?: unknown } | null)?.name) {
     case 'NotAllowedError':
     case 'SecurityError':
       if (source === 'screen') return 'Nothing is shared: the browser was told not to.';

@@ -2879,9 +2879,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
-                "X-Meet-Name"?: string | null;
+                "X-Meet-Name"?: string;
                 /** @description With an API key: `human` when absent. */
-                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
             };
             path: {
                 id: components["schemas"]["RoomId"];
@@ -4228,9 +4228,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
-                "X-Meet-Name"?: string | null;
+                "X-Meet-Name"?: string;
                 /** @description With an API key: `human` when absent. */
-                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
             };
             path?: never;
             cookie?: never;
@@ -4385,9 +4385,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
-                "X-Meet-Name"?: string | null;
+                "X-Meet-Name"?: string;
                 /** @description With an API key: `human` when absent. */
-                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
             };
             path?: never;
             cookie?: never;
@@ -4596,9 +4596,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
-                "X-Meet-Name"?: string | null;
+                "X-Meet-Name"?: string;
                 /** @description With an API key: `human` when absent. */
-                "X-Meet-Kind"?: components["schemas"]["Kind"] | null;
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
             };
             path?: never;
             cookie?: never;

@@ -13,7 +13,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use meet_api::{
-    ErrorBody, Kind,
+    ErrorBody,
     request::{CallToken, NewCallToken, NewConferenceToken, RealtimeToken},
 };
 
@@ -30,7 +30,7 @@ use crate::{
     quick_rooms::Visitor,
 };
 
-use super::realtime::As;
+use super::speaker::As;
 
 /// Get a token for a room's call.
 ///
@@ -39,10 +39,7 @@ use super::realtime::As;
 #[utoipa::path(
     post, path = "/realtime/conference-token", operation_id = "get-conference-token", tag = "Realtime",
     request_body = NewConferenceToken, security(("bearer" = []), ("cookie" = [])),
-    params(
-        ("X-Meet-Name" = Option<String>, Header, description = "Required with an API key: a name, percent-encoded where it is not ASCII."),
-        ("X-Meet-Kind" = Option<Kind>, Header, description = "With an API key: `human` when absent."),
-    ),
+    params(As),
     responses(
         (status = 200, description = "The token.", body = RealtimeToken), Authenticated, Body<NewConferenceToken>,
         (status = 403, description = "Your role may not join this call, or a cookie came along from the page of another server.", body = ErrorBody),

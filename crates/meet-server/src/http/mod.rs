@@ -9,6 +9,7 @@ mod presence;
 mod realtime;
 mod rooms;
 mod session;
+mod speaker;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

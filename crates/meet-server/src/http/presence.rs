@@ -6,7 +6,7 @@ use axum::{
     http::request::Parts,
 };
 use meet_api::{
-    ErrorBody, Kind, UserId, UserStatus,
+    ErrorBody, UserId, UserStatus,
     request::{OwnStatus, SetStatus},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     error::Error,
 };
 
-use super::realtime::As;
+use super::speaker::As;
 
 /// The most users that can be asked about at once.
 const MAX_USERS: usize = 100;
@@ -46,10 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 #[utoipa::path(
     put, path = "/presence/status", operation_id = "set-status", tag = "Realtime", request_body = SetStatus,
     security(("bearer" = []), ("cookie" = [])),
-    params(
-        ("X-Meet-Name" = Option<String>, Header, description = "Required with an API key: a name, percent-encoded where it is not ASCII."),
-        ("X-Meet-Kind" = Option<Kind>, Header, description = "With an API key: `human` when absent."),
-    ),
+    params(As),
     responses(
         (status = 200, description = "What you chose.", body = OwnStatus), Authenticated, Body<SetStatus>,
         (status = 403, description = "A session speaks as itself, or a cookie came along from the page of another server.", body = ErrorBody),

@@ -1,43 +1,17 @@
 //! `/realtime` and the tokens of rooms: what a Centrifugo client asks for before it connects and subscribes.
 
-use axum::{
-    Json,
-    extract::{FromRequestParts, State},
-    http::request::Parts,
-};
+use axum::{Json, extract::State};
 use meet_api::{
-    ErrorBody, Kind, RoomId,
+    ErrorBody, RoomId,
     request::{ConnectionConfig, NewConnectionToken, RealtimeConfig, RealtimeToken},
-    text::UserName,
 };
-use percent_encoding::percent_decode;
 
 use crate::{
     app::App,
     edge::{Body, Caller, InRoom, Path, Refusal},
-    error::Error,
-    tokens::{KIND_HEADER, NAME_HEADER, Named},
 };
 
-/// As whom the caller asks.
-pub(super) struct As(pub(super) Named);
-
-impl FromRequestParts<App> for As {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
-        let name = parts.headers.get(NAME_HEADER).map(|name| {
-            let text = percent_decode(name.as_bytes()).decode_utf8();
-            let text = text.map_err(|_| Error::Invalid(format!("{NAME_HEADER} must be percent-encoded UTF-8")))?;
-            Ok::<_, Error>(UserName::parse(NAME_HEADER, &text)?)
-        });
-        let kind = parts.headers.get(KIND_HEADER).map(|kind| {
-            let kind = kind.to_str().ok().and_then(Kind::from_word);
-            kind.ok_or_else(|| Error::Invalid(format!("{KIND_HEADER} must be human or agent")))
-        });
-        Ok(Self(Named { name: name.transpose()?, kind: kind.transpose()? }))
-    }
-}
+use super::speaker::As;
 
 /// Get a token to connect with.
 ///
@@ -47,10 +21,7 @@ impl FromRequestParts<App> for As {
 #[utoipa::path(
     post, path = "/realtime/connection-token", operation_id = "get-connection-token", tag = "Realtime",
     request_body = Option<NewConnectionToken>, security((), ("bearer" = []), ("cookie" = [])),
-    params(
-        ("X-Meet-Name" = Option<String>, Header, description = "Required with an API key: a name, percent-encoded where it is not ASCII."),
-        ("X-Meet-Kind" = Option<Kind>, Header, description = "With an API key: `human` when absent."),
-    ),
+    params(As),
     responses(
         (status = 200, description = "The token.", body = RealtimeToken), Caller, Body<NewConnectionToken>,
         (status = 403, description = "A session speaks as itself, or a cookie came along from the page of another server.", body = ErrorBody),
@@ -78,11 +49,7 @@ pub(super) async fn get_connection_token(
 #[utoipa::path(
     post, path = "/api/rooms/{id}/subscribe-token", operation_id = "get-subscribe-token", tag = "Realtime",
     security((), ("bearer" = []), ("cookie" = [])),
-    params(
-        ("id" = RoomId, Path),
-        ("X-Meet-Name" = Option<String>, Header, description = "Required with an API key: a name, percent-encoded where it is not ASCII."),
-        ("X-Meet-Kind" = Option<Kind>, Header, description = "With an API key: `human` when absent."),
-    ),
+    params(("id" = RoomId, Path), As),
     responses(
         (status = 200, description = "The token.", body = RealtimeToken), Caller, InRoom,
         (status = 403, description = "A session speaks as itself, or a cookie came along from the page of another server.", body = ErrorBody),

@@ -1,0 +1,334 @@
+// Calls in browsers: by name, by room, and everything that may stand in the way.
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { isAccessible } from './lib/axe.mjs';
+import { calls, inCall, joins, seesInCall, seesNobodyCalled } from './lib/caller.mjs';
+import { serviceDouble } from './lib/double.mjs';
+import { story } from './lib/story.mjs';
+
+const FAKE = { MEET_AI_CONFERENCE__PROVIDER: 'fake' };
+const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+
+/** What this browser gets from the API, as JSON. */
+const asks = (person, path) => person.page.evaluate((path) => fetch(path).then((response) => response.json()), path);
+const tab = (person, name) => person.page.getByRole('tab', { name });
+const notice = (person, text) => person.page.getByRole('status').filter({ hasText: text });
+
+story(
+  'two strangers meet by the name of a call, see each other and talk',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    await ann.page.goto('/call');
+    const proposed = await ann.page.getByLabel('Name of the call').inputValue();
+    assert.match(proposed, /^[a-z]+-[a-z]+-\d{4}$/);
+    await ann.button('Propose another name').click();
+    const room = await ann.page.getByLabel('Name of the call').inputValue();
+    assert.notEqual(room, proposed);
+    await joins(ann);
+    await seesInCall(ann, 'Ann');
+    await ann.page.getByText('Nobody else is here yet.').waitFor();
+    assert.equal(new URL(ann.page.url()).search, `?room=${room}`, 'the address is the link for others');
+
+    const bob = await sit('Bob', PHONE);
+    await bob.page.goto(ann.page.url());
+    await bob.heading('Join a call').waitFor();
+    await joins(bob);
+    await seesInCall(bob, 'Ann');
+    await seesInCall(ann, 'Bob');
+    await ann.says('hello Bob');
+    await tab(bob, 'Chat 1 new').click();
+    await bob.sees('hello Bob');
+    await bob.says('hello Ann');
+    await ann.sees('hello Ann');
+
+    await bob.button('Mute').click();
+    await bob.button('Unmute').waitFor();
+    await bob.button('Leave').click();
+    await seesNobodyCalled(ann, 'Bob');
+    await tab(bob, 'Call').click();
+    await bob.heading('You left the call').waitFor();
+    await ann.says('still there?');
+    await tab(bob, 'Chat').click();
+    await bob.sees('still there?');
+    await tab(bob, 'Call').click();
+    await bob.button('Join again').click();
+    await seesInCall(ann, 'Bob');
+    await bob.page.close();
+    await seesNobodyCalled(ann, 'Bob');
+
+    // The name was kept for the next time.
+    await ann.page.goto('/call');
+    assert.equal(await ann.page.getByLabel('Your name').inputValue(), 'Ann');
+    assert.deepEqual(ann.foreignRequests(), []);
+  },
+  FAKE,
+);
+
+story(
+  'whoever asks for voice where screens are shown is told so, and may show one',
+  async ({ sit }) => {
+    const [ann, bob] = [await sit('Ann'), await sit('Bob')];
+    await calls(bob, 'a show', { camera: true });
+    await calls(ann, 'a show');
+    await notice(ann, 'You asked for a voice call.').waitFor();
+    await ann.button('Share screen').waitFor();
+    await ann.button('Dismiss').click();
+    assert.equal(await notice(ann, 'You asked for a voice call.').count(), 0);
+    await calls(await sit('Cleo'), 'only voices');
+    assert.equal(await bob.page.getByText('You asked for a voice call.').count(), 0);
+  },
+  FAKE,
+);
+
+story(
+  'a call that is over says so to those in it, and its name begins anew',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    await calls(ann, 'short');
+    await ann.says('soon gone');
+    await ann.heading('This call has ended').waitFor();
+    assert.equal(await ann.composer.count(), 0);
+    await ann.button('Open a new call').click();
+    await seesInCall(ann, 'Ann');
+    await ann.page.getByText('Nothing has been said here yet.').waitFor();
+
+    // Who comes when the next one has ended as well is told once, and the same button opens another.
+    await ann.heading('This call has ended').waitFor();
+    const bob = await sit('Bob');
+    await bob.page.goto('/call?room=short');
+    await joins(bob);
+    await bob.page.getByRole('alert').filter({ hasText: 'The last call of this name has ended' }).waitFor();
+    await bob.button('Open a new call').click();
+    await seesInCall(bob, 'Bob');
+  },
+  { ...FAKE, MEET_AI_QUICK_ROOMS__MAX_AGE_SECONDS: '4' },
+);
+
+story(
+  'an owner who joins a call by its name stays the owner everywhere else',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    const key = await ann.makesAKey();
+    await ann.makesTheFirstRoom('own things');
+    const before = await asks(ann, '/api/session');
+    await calls(ann, 'among friends');
+    await ann.says('I am a guest here');
+    const bob = await sit('Bob');
+    await calls(bob, 'among friends');
+    await bob.sees('I am a guest here');
+    assert.deepEqual(await asks(ann, '/api/session'), before);
+    assert.ok(!ann.requests.some((url) => url.includes(key)), 'the key went into an address');
+
+    await ann.link('meet-ai').click();
+    await ann.page.getByRole('textbox', { name: 'Message own things' }).waitFor();
+    await ann.says('and the owner here');
+    assert.equal((await asks(ann, '/api/session')).role, 'owner');
+    await bob.page.goto('/');
+    await bob.composer.or(bob.roomsButton).first().waitFor();
+    assert.notEqual((await asks(bob, '/api/session')).role, 'owner');
+  },
+  FAKE,
+);
+
+story('a server without a provider says what is missing, and offers no calls', async ({ sit }) => {
+  const ann = await sit('Ann');
+  await ann.page.goto('/call');
+  await ann.heading('No calls here yet').waitFor();
+  await ann.page.getByText('MEET_AI_CONFERENCE__PROVIDER').waitFor();
+  await isAccessible(ann, 'the page without a provider');
+  await ann.makesAKey();
+  await ann.makesTheFirstRoom('quiet');
+  await ann.says('nobody can call');
+  assert.equal(await ann.link('Start a call').count(), 0);
+});
+
+story(
+  'a call in a room is seen and joined from its chat, by those who may',
+  async ({ server, sit }) => {
+    const ann = await sit('Ann');
+    const key = await ann.makesAKey();
+    await ann.makesTheFirstRoom('standup');
+    const room = ann.room;
+    const link = async (role) => (await server.call('POST', `/api/rooms/${room}/invites`, { key, body: { role } })).url;
+    const [bob, sam] = [await sit('Bob'), await sit('Sam')];
+    await bob.follows(await link('member'));
+    await bob.link('Start a call').waitFor();
+    await sam.follows(await link('spectator'));
+
+    await ann.link('Start a call').click();
+    await seesInCall(ann, 'Ann');
+    await notice(bob, 'Ann is in a call').waitFor();
+    await bob.link('Join').click();
+    await seesInCall(bob, 'Ann');
+    await seesInCall(ann, 'Bob');
+    await bob.says('I can hear you');
+    await ann.sees('I can hear you');
+
+    await notice(sam, 'Ann and Bob are in a call').waitFor();
+    await sam.link('Join').click();
+    await seesInCall(sam, 'Bob');
+    assert.equal(await sam.button('Mute').count(), 0, 'a spectator only listens');
+    assert.equal(await sam.composer.count(), 0);
+
+    await bob.link('Back to the chat').click();
+    await notice(bob, 'Ann and Sam are in a call').waitFor();
+    await sam.button('Leave').click();
+    await ann.button('Leave').click();
+    await bob.link('Start a call').waitFor();
+
+    await server.call('PATCH', `/api/rooms/${room}`, { key, body: { visibility: 'public' } });
+    const zoe = await sit('Zoe');
+    await zoe.page.goto(`/r/${room}`);
+    await zoe.page.getByText('You are reading along.').waitFor();
+    assert.equal(await zoe.link('Start a call').count(), 0);
+    await zoe.page.goto(`/call?room_id=${room}`);
+    await zoe.heading('Sign in to join').waitFor();
+    await zoe.makesAKey();
+    await zoe.page.goto(`/call?room_id=${room}`);
+    await zoe.heading('You cannot join this call').waitFor();
+  },
+  FAKE,
+);
+
+story(
+  'whoever loses the room loses its call, and is told',
+  async ({ server, sit }) => {
+    const ann = await sit('Ann');
+    const key = await ann.makesAKey();
+    await ann.makesTheFirstRoom('standup');
+    const invite = await server.call('POST', `/api/rooms/${ann.room}/invites`, { key, body: { role: 'member' } });
+    const bob = await sit('Bob');
+    await bob.follows(invite.url);
+    await ann.link('Start a call').click();
+    await bob.link('Join').click();
+    await seesInCall(ann, 'Bob');
+    await server.call('DELETE', `/api/invites/${invite.id}`, { key });
+    await bob.heading('This room is not here any more').waitFor();
+    await seesNobodyCalled(ann, 'Bob');
+    await seesInCall(ann, 'Ann');
+  },
+  FAKE,
+);
+
+story(
+  'a call goes on when the server was away for a moment',
+  async ({ server, sit }) => {
+    const ann = await sit('Ann');
+    await ann.makesAKey();
+    await ann.makesTheFirstRoom('standup');
+    await ann.link('Start a call').click();
+    await seesInCall(ann, 'Ann');
+    await server.kill();
+    await notice(ann, 'The call is being reconnected').waitFor();
+    await server.restart();
+    // Calls that carry nothing are in memory: the way in is gone with them, and there is another.
+    await ann.heading('The call was cut off').waitFor();
+    await ann.button('Join again').click();
+    await seesInCall(ann, 'Ann');
+  },
+  FAKE,
+);
+
+story(
+  'too many tries have to wait, and the button says for how long',
+  async ({ sit }) => {
+    const [ann, bob] = [await sit('Ann'), await sit('Bob')];
+    await calls(ann, 'busy');
+    await bob.page.goto('/call?room=busy');
+    await joins(bob);
+    await bob.page.getByRole('alert').filter({ hasText: 'Too many requests.' }).waitFor();
+    const button = bob.page.getByRole('button', { name: /^Try again in \d+ s$/ });
+    assert.ok(await button.isDisabled());
+    await isAccessible(bob, 'the card of somebody who has to wait');
+  },
+  { ...FAKE, MEET_AI_LIMITS__TOKENS_PER_MINUTE_PER_IP: '1' },
+);
+
+const turnstile = await serviceDouble(({ text }) => ({
+  body: { success: text.includes('good-token'), hostname: '127.0.0.1', 'error-codes': [] },
+}));
+after(() => turnstile.stop());
+const WIDGET = `
+  window.rendered = [];
+  window.resets = 0;
+  window.turnstile = {
+    render(container, options) {
+      rendered.push(options.sitekey);
+      container.textContent = 'the widget';
+      window.solve = (token) => options.callback(token);
+      return 'widget-1';
+    },
+    reset() { resets += 1; },
+    remove() {},
+  };`;
+
+story(
+  'the check for bots stands before a call where the server asks for it, and begins anew after each try',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    await ann.context.route('https://challenges.cloudflare.com/**', (route) => route.fulfill({ contentType: 'text/javascript', body: WIDGET }));
+    await ann.page.goto('/call?room=guarded');
+    await ann.page.getByText('the widget').waitFor();
+    assert.deepEqual(await ann.page.evaluate(() => window.rendered), ['1x00000000000000000000AA']);
+    await ann.page.getByLabel('Your name').fill('Ann');
+    assert.ok(await ann.button('Join the call').isDisabled(), 'without a token there is no way in');
+    await ann.page.evaluate(() => window.solve('bad-token'));
+    await ann.button('Join the call').click();
+    await ann.page.getByRole('alert').filter({ hasText: 'Turnstile verification failed.' }).waitFor();
+    assert.equal(await ann.page.evaluate(() => window.resets), 1);
+    assert.ok(await ann.button('Join the call').isDisabled(), 'a token is good for one try');
+    await ann.page.evaluate(() => window.solve('good-token'));
+    await ann.button('Join the call').click();
+    await seesInCall(ann, 'Ann');
+    assert.equal(turnstile.asked.length, 2);
+
+    // To come in again takes another check.
+    await ann.button('Leave').click();
+    await ann.button('Join again').click();
+    await ann.page.getByText('the widget').waitFor();
+
+    const bob = await sit('Bob');
+    await bob.context.route('https://challenges.cloudflare.com/**', (route) => route.abort());
+    await bob.page.goto('/call');
+    await bob.page.getByRole('alert').filter({ hasText: 'could not be loaded' }).waitFor();
+  },
+  {
+    ...FAKE,
+    MEET_AI_TURNSTILE__SITE_KEY: '1x00000000000000000000AA',
+    MEET_AI_TURNSTILE__SECRET_KEY: '1x0000000000000000000000000000000AA',
+    MEET_AI_TURNSTILE__VERIFY_URL: turnstile.url,
+  },
+);
+
+for (const colorScheme of ['light', 'dark']) {
+  story(
+    `axe finds nothing on the page of calls, wide or narrow, in the ${colorScheme}`,
+    async ({ sit }) => {
+      const ann = await sit('Ann', { colorScheme });
+      const bob = await sit('Bob', { colorScheme, ...PHONE });
+      await ann.page.goto('/call');
+      await ann.button('Join the call').waitFor();
+      await isAccessible(ann, 'the card');
+      await joins(ann, { room: 'looks', camera: true });
+      await seesInCall(ann, 'Ann');
+      await isAccessible(ann, 'a call of one');
+      await bob.page.goto('/call?room=looks');
+      await joins(bob);
+      await seesInCall(bob, 'Ann');
+      await isAccessible(bob, 'a call on a phone');
+      await ann.says('look at https://example.org');
+      await isAccessible(ann, 'a call with its chat beside it');
+      await tab(bob, 'Chat 1 new').waitFor();
+      await isAccessible(bob, 'a call on a phone with news behind a tab');
+      await tab(bob, 'Chat 1 new').click();
+      await bob.sees('look at');
+      await isAccessible(bob, 'the chat of a call on a phone');
+      const overflow = await bob.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(overflow, 0, 'the page is wider than the phone');
+      await ann.button('Leave').click();
+      await isAccessible(ann, 'a call that was left');
+    },
+    FAKE,
+  );
+}

@@ -207,10 +207,22 @@ impl App {
         }
         meetings.retain(|meeting| self.kept().is_settled(&meeting.reference, monotonic));
         for meeting in meetings {
-            self.store().forget_meeting(&meeting.reference).await?;
             self.kept().forget(&meeting.reference);
+            match self.close_for_good(conference, &meeting).await {
+                Ok(()) => self.store().forget_meeting(&meeting.reference).await?,
+                Err(failure) => {
+                    failed("closed no meeting", &failure);
+                    self.kept().again(&meeting.reference, monotonic);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Closes a meeting for the last time, when no token of before opens it any more: whoever came by one may have come
+    /// without an event that told of it.
+    async fn close_for_good(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Failure> {
+        if conference.opens_by_tokens() { self.close_meeting(conference, meeting).await } else { Ok(()) }
     }
 
     async fn all_closing(&self) -> Result<Vec<Meeting>, Error> {

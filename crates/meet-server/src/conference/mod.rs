@@ -200,6 +200,11 @@ impl Conference {
         matches!(self, Self::LiveKit(_))
     }
 
+    /// Whether a meeting that was closed is open again for whoever comes by a token of before.
+    pub(crate) fn opens_by_tokens(&self) -> bool {
+        matches!(self, Self::LiveKit(_))
+    }
+
     /// Whether somebody can be let in who may send nothing.
     pub(crate) fn can_listen_only(&self) -> bool {
         match self {

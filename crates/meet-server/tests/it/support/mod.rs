@@ -1,12 +1,15 @@
 //! A real server on port 0, and the callers that tests speak through.
 
 mod caller;
+pub(crate) mod calls;
 pub(crate) mod cloudflare;
 mod database;
 mod demo;
 mod document;
 mod emulated;
 mod live;
+#[expect(dead_code, reason = "the provider's own tests use the rest")]
+pub(crate) mod livekit;
 mod realtime;
 mod socket;
 mod stream;

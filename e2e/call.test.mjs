@@ -301,6 +301,69 @@ story(
   },
 );
 
+const sfu = await serviceDouble(({ path, text }) => {
+  if (path.startsWith('/twirp/livekit.RoomService/CreateRoom')) return { body: { sid: 'RM_1', name: JSON.parse(text).name } };
+  return path.startsWith('/twirp/') ? { body: {} } : undefined;
+});
+after(() => sfu.stop());
+
+story(
+  'the client of a LiveKit server runs under the policy of the page, connects there, and says when it is not let in',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    await ann.page.goto('/call');
+    await joins(ann, { room: 'by livekit' });
+    await ann.heading('The call was cut off').waitFor();
+    await ann.page.getByText('The server that carries the call does not answer.').waitFor();
+    const foreign = new Set(ann.foreignRequests().map((url) => new URL(url).host));
+    assert.deepEqual([...foreign], [new URL(sfu.url).host]);
+    assert.ok(sfu.asked.some(({ path }) => path.startsWith('/rtc')), 'the client never asked for the call');
+    await ann.says('the chat goes on');
+  },
+  {
+    MEET_AI_CONFERENCE__PROVIDER: 'livekit',
+    MEET_AI_LIVEKIT__URL: sfu.url,
+    MEET_AI_LIVEKIT__API_KEY: 'devkey',
+    MEET_AI_LIVEKIT__API_SECRET: 'a secret of more than thirty-two bytes',
+  },
+);
+
+// The client reads of a token whose it is before it asks anybody.
+const meetings = await serviceDouble(({ path }) => {
+  const token = [{ alg: 'none' }, { orgId: 'org', meetingId: 'meeting', participantId: 'ann', presetId: 'preset' }];
+  const data = path.endsWith('/participants')
+    ? { id: 'ann', token: `${token.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.x` }
+    : { id: 'meeting', title: '' };
+  return { body: { success: true, data } };
+});
+after(() => meetings.stop());
+
+story(
+  'the client of hosted meetings runs under the policy of the page, asks its provider alone, and says when it is not let in',
+  async ({ sit }) => {
+    const ann = await sit('Ann');
+    const asked = [];
+    await ann.context.route(/realtime\.cloudflare\.com/, (route) => {
+      asked.push(route.request().url());
+      return route.fulfill({ status: 401, headers: { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }, json: {} });
+    });
+    await ann.page.goto('/call');
+    await joins(ann, { room: 'by meeting' });
+    await ann.heading('The call was cut off').waitFor();
+    await ann.page.getByText('did not let this page in').waitFor();
+    assert.ok(asked.length > 0, 'the client never asked its provider');
+    assert.deepEqual([...new Set(ann.foreignRequests().map((url) => new URL(url).hostname))], ['api.realtime.cloudflare.com']);
+  },
+  {
+    MEET_AI_CONFERENCE__PROVIDER: 'realtimekit',
+    MEET_AI_REALTIMEKIT__BASE_URL: meetings.url,
+    MEET_AI_REALTIMEKIT__ACCOUNT_ID: 'account',
+    MEET_AI_REALTIMEKIT__APP_ID: 'app',
+    MEET_AI_REALTIMEKIT__API_TOKEN: 'token',
+    MEET_AI_REALTIMEKIT__PRESET_NAME: 'preset',
+  },
+);
+
 for (const colorScheme of ['light', 'dark']) {
   story(
     `axe finds nothing on the page of calls, wide or narrow, in the ${colorScheme}`,

@@ -247,40 +247,43 @@ impl App {
         let token = secret::new_session(self.clock());
         let digest = secret::digest(token.expose_secret());
         let id = SessionId::from_uuid(self.clock().uuid());
-        let own = visitor.member.as_ref().filter(|_| visitor.is_own_page).and_then(|member| member.session);
-        let (entry, is_new) = match own {
-            Some(session) => (Entry::Grant { session }, false),
-            None if visitor.takes_cookie() => {
-                let tenant = TenantId::from_uuid(self.clock().uuid());
-                let (user, expires_at) = (self.new_user_id(), now.plus(SESSION_LIFE));
-                (Entry::Visitor { session: id, digest, expires_at, tenant, user }, true)
-            }
-            None => (Entry::Session { id, digest }, true),
-        };
-        let admission = Admission {
-            tenant: stored.tenant,
-            room: stored.room.id,
-            user: NewUser { id: self.new_user_id(), name: name.clone(), kind: Kind::Human },
-            seat: GuestSeat {
-                identity: entered.seat.identity.clone(),
-                reference: entered.reference.clone(),
-                known_as: entered.seat.known_as.clone(),
-                expires_at: entered.grant.expires_at,
-            },
-            entry,
-            now: self.steady_now(),
-            expires_at: stored.room.expires_at.unwrap_or(now),
-        };
-        match self.store().admit(admission).await? {
-            Admitted::In { .. } => {
-                if let Some(session) = own {
-                    // What was remembered of it does not know the room.
-                    self.remembered().forget_session(session);
+        let mut own = visitor.member.as_ref().filter(|_| visitor.is_own_page).and_then(|member| member.session);
+        loop {
+            let (entry, is_new) = match own {
+                Some(session) => (Entry::Grant { session }, false),
+                None if visitor.takes_cookie() => {
+                    let tenant = TenantId::from_uuid(self.clock().uuid());
+                    let (user, expires_at) = (self.new_user_id(), now.plus(SESSION_LIFE));
+                    (Entry::Visitor { session: id, digest, expires_at, tenant, user }, true)
                 }
-                Ok(is_new.then_some(token))
+                None => (Entry::Session { id, digest }, true),
+            };
+            let admission = Admission {
+                tenant: stored.tenant,
+                room: stored.room.id,
+                user: NewUser { id: self.new_user_id(), name: name.clone(), kind: Kind::Human },
+                seat: GuestSeat {
+                    identity: entered.seat.identity.clone(),
+                    reference: entered.reference.clone(),
+                    known_as: entered.seat.known_as.clone(),
+                    expires_at: entered.grant.expires_at,
+                },
+                entry,
+                now: self.steady_now(),
+                expires_at: stored.room.expires_at.unwrap_or(now),
+            };
+            match self.store().admit(admission).await? {
+                Admitted::In { .. } => {
+                    if let Some(session) = own {
+                        // What was remembered of it does not know the room.
+                        self.remembered().forget_session(session);
+                    }
+                    return Ok(is_new.then_some(token));
+                }
+                // Perhaps the session has just ended, without which it is a visitor like others.
+                Admitted::Gone if own.take().is_some() => {}
+                Admitted::Gone => return Err(Error::Expired),
             }
-            Admitted::Gone if self.store().open_meeting_of(stored.room.id).await?.is_some() => Err(Error::InvalidKey),
-            Admitted::Gone => Err(Error::Expired),
         }
     }
 

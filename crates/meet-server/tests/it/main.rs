@@ -39,6 +39,8 @@ mod polls;
 mod presence;
 mod providers;
 mod quick_rooms;
+mod realtimekit_calls;
+mod realtimekit_failures;
 mod restore;
 mod rooms;
 mod search;

@@ -168,3 +168,57 @@ impl Server {
         livekit.deliver(&self.events_url()).await
     }
 }
+
+/// A server, the Cloudflare that carries its calls, and a room.
+pub(crate) struct Kit {
+    /// Who carries the calls.
+    pub(crate) cloudflare: Cloudflare,
+    /// The server, whose clock stands still.
+    pub(crate) server: Server,
+    /// The bearer of a key.
+    pub(crate) owner: Caller,
+    /// A room of the same tenant.
+    pub(crate) room: String,
+}
+
+impl Kit {
+    /// All of it on a given database.
+    pub(crate) async fn on(database: Database) -> Self {
+        let cloudflare = Cloudflare::start().await;
+        let server = Setup::on(database).manual_clock().with(by_cloudflare(&cloudflare)).start().await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        Self { cloudflare, server, owner, room }
+    }
+
+    /// All of it on an SQLite file.
+    pub(crate) async fn new() -> Self {
+        Self::on(Database::sqlite()).await
+    }
+
+    /// Has the server do what is left to be done after failures, until nothing is.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..4 {
+            self.server.tend(Duration::from_mins(6)).await;
+        }
+    }
+
+    /// Asserts that the meetings which somebody could join are those of the records.
+    pub(crate) async fn assert_books_balance(&self) {
+        assert_books_balance(&self.server, &self.cloudflare).await;
+    }
+}
+
+/// Asserts that the meetings which somebody could join are those on record of rooms that are still there.
+pub(crate) async fn assert_books_balance(server: &Server, cloudflare: &Cloudflare) {
+    let store = server.app.store();
+    let on_record = store.open_meetings(Provider::RealtimeKit.as_str(), None, 1000).await.unwrap();
+    let mut known = Vec::new();
+    for meeting in on_record {
+        let of_room = store.open_meeting_of(meeting.room).await.unwrap();
+        assert_eq!(of_room.as_ref(), Some(&meeting), "a room has one meeting");
+        known.extend(meeting.meeting);
+    }
+    known.sort();
+    assert_eq!(cloudflare.live_meetings(), known);
+}

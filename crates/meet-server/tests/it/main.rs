@@ -44,6 +44,7 @@ mod realtimekit_failures;
 mod restore;
 mod rooms;
 mod search;
+mod secrets;
 mod shutdown;
 mod slow_readers;
 mod sockets;

@@ -1,11 +1,13 @@
-// Tokens and webhooks of `meet-livekit` and of LiveKit's official SDKs: each believes the other, and no stranger.
+// Tokens and webhooks of `meet-livekit`, of a server that uses it, and of LiveKit's official SDKs: each believes the
+// other, and no stranger.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { PATIENCE, root, target } from './lib/server.mjs';
+import { serviceDouble } from './lib/double.mjs';
+import { PATIENCE, Server, root, target } from './lib/server.mjs';
 import { openLivekit } from './sdk/livekit.mjs';
 import { openProgram } from './sdk/program.mjs';
 
@@ -145,6 +147,119 @@ for (const sdk of SDKS) {
       await refused(receive(BODY, token), /of another body/);
       const stranger = await done(namesakes[0].perform('signWebhook', { sha256 }));
       await refused(receive(BODY, stranger), /of another key/);
+    });
+  });
+
+  describe(`${sdk.name} and a server`, { skip: sdk.missing ?? false, timeout: 2 * PATIENCE }, () => {
+    let livekit, server, theirs, stranger, owner, room;
+    before(async () => {
+      // What is asked is done; who is there, it does not say.
+      livekit = await serviceDouble(({ path, text }) => path.endsWith('/CreateRoom') && { body: { name: JSON.parse(text).name } });
+      server = await Server.start({
+        MEET_AI_CONFERENCE__PROVIDER: 'livekit',
+        MEET_AI_LIVEKIT__URL: livekit.url,
+        MEET_AI_LIVEKIT__API_KEY: KEY.key,
+        MEET_AI_LIVEKIT__API_SECRET: KEY.secret,
+        MEET_AI_LOG: 'trace',
+      });
+      [theirs, stranger] = [sdk.open(KEY), sdk.open(STRANGER)];
+      owner = await server.newKey();
+      room = (await server.call('POST', '/api/rooms', { key: owner, body: { name: 'r' } })).id;
+    });
+    after(() => Promise.all([server?.stop(), livekit?.stop(), theirs?.close(), stranger?.close()]));
+
+    const guest = async (role, name) => {
+      const invite = await server.call('POST', `/api/rooms/${room}/invites`, { key: owner, body: { role } });
+      return (await server.call('POST', '/api/session', { body: { invite: invite.token, name } })).token;
+    };
+    const ask = async (key, headers) => {
+      const body = { spaceId: room };
+      const { token } = await server.call('POST', '/realtime/conference-token', { key, headers, body });
+      const read = await done(theirs.perform('verify', { token }));
+      await refused(stranger.perform('verify', { token }), /signature/i);
+      return { token, identity: read.sub ?? read.identity, ...read };
+    };
+    /** Sends an event; the status of the answer. */
+    const tell = async (body, authorization) => {
+      const headers = { 'content-type': 'application/webhook+json', ...(authorization && { authorization }) };
+      const response = await fetch(`${server.url}/internal/conference/events`, { method: 'POST', headers, body });
+      return response.status;
+    };
+    const signed = (by, body) => {
+      const sha256 = createHash('sha256').update(body).digest('base64');
+      return done(by.perform('signWebhook', { sha256 }));
+    };
+    const names = async () => {
+      const { call } = await server.call('GET', `/api/rooms/${room}`, { key: owner });
+      return call.participants.map(({ name, kind }) => `${name}, ${kind}`);
+    };
+
+    test('the SDK reads the tokens of a member, an agent and a spectator', async () => {
+      const agent = { 'x-meet-name': 'Scribe', 'x-meet-kind': 'agent' };
+      const identities = new Set();
+      for (const [name, kind, sources, token] of [
+        ['Ada ✨', 'standard', ['microphone'], await ask(await guest('member', 'Ada ✨'))],
+        ['Scribe', 'agent', ['microphone'], await ask(owner, agent)],
+        ['Sue', 'standard', [], await ask(await guest('spectator', 'Sue'))],
+      ]) {
+        const { video } = token;
+        assert.deepEqual([token.name, token.kind], [name, kind]);
+        assert.deepEqual([video.room, video.roomJoin, video.canPublish], [room, true, sources.length > 0]);
+        assert.deepEqual([video.canPublishSources, video.canSubscribe], [sources, true]);
+        assert.equal(video.canPublishData, sources.length > 0);
+        const never = ['roomAdmin', 'roomCreate', 'roomList', 'roomRecord', 'hidden', 'recorder', 'agent', 'ingressAdmin'];
+        for (const grant of [...never, 'canUpdateOwnMetadata']) assert.equal(video[grant], false, grant);
+        identities.add(token.identity);
+      }
+      assert.equal(identities.size, 3);
+    });
+
+    test('the SDK reads what the server asks LiveKit by', async () => {
+      await ask(await guest('member', 'Eve'));
+      const { headers, text } = livekit.asked.find(({ path }) => path === '/twirp/livekit.RoomService/CreateRoom');
+      const token = headers.authorization.replace(/^Bearer /, '');
+      const { video } = await done(theirs.perform('verify', { token }));
+      assert.deepEqual([video.roomCreate, video.roomJoin, video.roomAdmin], [true, false, false]);
+      assert.equal(JSON.parse(text).name, room);
+    });
+
+    test('the server takes an event that the SDK signed, once, and no other', async () => {
+      const { identity, token } = await ask(await guest('member', 'Bob'));
+      const event = (event, state) => ({
+        event,
+        room: { sid: 'RM_1', name: room },
+        participant: { sid: 'PA_1', identity, name: 'Bob', state },
+        id: `EV_${event}`,
+        createdAt: `${now}`,
+      });
+      const joined = JSON.stringify(event('participant_joined', 'ACTIVE'));
+      const authorization = await signed(theirs, joined);
+      for (const [body, header] of [
+        [joined, undefined],
+        [joined, 'junk'],
+        [joined, token],
+        [joined, await signed(stranger, joined)],
+        [joined.replace('Bob', 'Eve'), authorization],
+        [`${joined} `, authorization],
+      ]) {
+        assert.equal(await tell(body, header), 403, body);
+      }
+      assert.deepEqual(await names(), []);
+      assert.equal(await tell(joined, authorization), 204);
+      assert.deepEqual(await names(), ['Bob, human']);
+      assert.equal(await tell(joined, authorization), 409);
+      const left = JSON.stringify(event('participant_left', 'DISCONNECTED'));
+      assert.equal(await tell(left, await signed(theirs, left)), 204);
+      assert.deepEqual(await names(), []);
+      assert.equal(await tell(joined, await signed(theirs, joined)), 409, 'signed again it is the same');
+      assert.deepEqual(await names(), []);
+    });
+
+    test('no secret is in the log, whatever is logged', async () => {
+      const { token } = await ask(await guest('member', 'Cem'));
+      const asked = livekit.asked.map(({ headers }) => headers.authorization.replace(/^Bearer /, ''));
+      assert.match(server.log, /TRACE/);
+      for (const secret of [KEY.secret, token, owner, ...asked]) assert.equal(server.log.includes(secret), false);
     });
   });
 }

@@ -124,9 +124,17 @@ story(
     await ann.page.getByRole('textbox', { name: 'Message own things' }).waitFor();
     await ann.says('and the owner here');
     assert.equal((await asks(ann, '/api/session')).role, 'owner');
+
+    // Who has no other session is still a guest, and finds the way back.
     await bob.page.goto('/');
-    await bob.composer.or(bob.roomsButton).first().waitFor();
-    assert.notEqual((await asks(bob, '/api/session')).role, 'owner');
+    await bob.heading('This room belongs to a call').waitFor();
+    await bob.link('Go to the call').click();
+    await joins(bob);
+    await seesInCall(bob, 'Bob');
+    await bob.page.goto('/');
+    await bob.roomsButton.click();
+    await bob.link('Call anyone by a link').click();
+    await bob.heading('Start or join a call').waitFor();
   },
   FAKE,
 );

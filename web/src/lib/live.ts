@@ -40,6 +40,8 @@ export interface Ears {
   onleave: (who: ClientInfo) => void;
   /** The server ended this room for the reader; `again` asks for it once more. */
   onend: (again: () => void) => void;
+  /** The session is somebody else in this room, whom this connection does not speak for. */
+  onguest: () => void;
   /** The credential is over, and with it everything. */
   onover: () => void;
 }
@@ -155,7 +157,7 @@ export class Live {
   #connect(sdk: Sdk): void {
     const client: Centrifuge = new sdk.Centrifuge(endpoints(), {
       name: 'web',
-      getToken: () => this.#token(client, api.connectionToken(this.#space), FINAL.connection),
+      getToken: () => this.#token(client, api.connectionToken(this.#space), FINAL.connection, () => this.#over()),
       timeout: PATIENCE_MS,
       networkEventTarget: this.#network,
     });
@@ -175,7 +177,7 @@ export class Live {
     if (!client) return;
     const { ears } = joined;
     const subscription = client.newSubscription(channelOf(id), {
-      getToken: () => this.#token(client, api.subscribeToken(id), FINAL.subscription),
+      getToken: () => this.#token(client, api.subscribeToken(id), FINAL.subscription, () => this.#other(ears)),
       since: ears.position(),
       recoverable: true,
       positioned: true,
@@ -208,13 +210,19 @@ export class Live {
     this.onover();
   }
 
+  /** Looks why a room's token is for somebody else: for a guest of that room alone, or because the browser is. */
+  async #other(ears: Ears): Promise<void> {
+    if (isFor(await api.connectionToken(this.#space), this.#user)) ears.onguest();
+    else this.#over();
+  }
+
   /** A token for the client, which asks again after every failure but a final refusal. */
-  async #token(client: Centrifuge, asked: Promise<string>, final: readonly number[]): Promise<string> {
+  async #token(client: Centrifuge, asked: Promise<string>, final: readonly number[], onother: () => unknown): Promise<string> {
     try {
       const token = await asked;
       // Another tab may have become somebody else, and the cookie is one for all of them.
       if (isFor(token, this.#user)) return token;
-      if (this.#client === client) this.#over();
+      if (this.#client === client) await onother();
       throw new ApiError(401, 'other_user', 'The browser is signed in as somebody else.');
     } catch (error) {
       const isRefused = error instanceof ApiError && final.includes(error.status);

@@ -31,7 +31,8 @@ const LOOK_MS = { least: 100, each: 10 };
 /** The first wait, as `Again` counts, before what failed, though the server is there, is tried again. */
 const AGAIN = 3;
 
-type Status = 'loading' | 'ready' | 'gone' | 'signed_out' | 'failed';
+/** In `guest` the reader is somebody else in this room, as whom the page of calls speaks. */
+type Status = 'loading' | 'ready' | 'gone' | 'guest' | 'signed_out' | 'failed';
 
 /** An id that nobody else makes; `randomUUID` is missing on pages that came over plain http. */
 function newId(): string {
@@ -307,6 +308,10 @@ export class OpenRoom {
       onjoin: (who) => this.#meet({ event: 'join', user: who.user, ...(who.connInfo as { name: string; kind: Kind }) }),
       onleave: ({ user }: ClientInfo) => this.#meet({ event: 'leave', user }),
       onend: (again) => void this.#ended(again),
+      onguest: () => {
+        this.close();
+        this.status = 'guest';
+      },
       onover: () => this.close(),
     });
   }

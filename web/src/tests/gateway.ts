@@ -23,6 +23,8 @@ export class FakeServer {
   status = { token: 200, room: 200 };
   /** For whom its tokens are, when they say so. */
   user: string | null = null;
+  /** For whom those for rooms are, when it is somebody else. */
+  guest: string | null = null;
   /** Whether it can be reached. */
   away = false;
   /** Whether what was posted is stored without an answer. */
@@ -78,8 +80,9 @@ export class FakeServer {
     if (this.sockets.length > 0) this.socket.says(pushes.map((push) => ({ push })));
   }
 
-  #token(): string {
-    return this.user === null ? `token ${this.requests.length}` : `header.${btoa(JSON.stringify({ sub: this.user }))}.signature`;
+  #token(guest: string | null): string {
+    const sub = guest ?? this.user;
+    return sub === null ? `token ${this.requests.length}` : `header.${btoa(JSON.stringify({ sub }))}.signature`;
   }
 
   /** What stands in for `fetch`. */
@@ -93,7 +96,7 @@ export class FakeServer {
       const { spaceId = null } = JSON.parse((await request.text()) || '{}') as { spaceId?: string | null };
       this.spaces.push(spaceId);
     }
-    if (pathname.endsWith('-token')) return json({ token: this.#token() }, this.status.token);
+    if (pathname.endsWith('-token')) return json({ token: this.#token(pathname.endsWith('/subscribe-token') ? this.guest : null) }, this.status.token);
     if (pathname.endsWith('/presence')) return json({ members: this.members, watching: 0 });
     if (request.method === 'POST') {
       const body = (await request.json()) as { content: string };

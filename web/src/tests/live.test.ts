@@ -24,6 +24,7 @@ const ears: Ears = {
     heard.push('end');
     again = ask;
   },
+  onguest: () => heard.push('guest'),
   onover: () => heard.push('over'),
 };
 const settled = (milliseconds = 50) => vi.advanceTimersByTimeAsync(milliseconds);
@@ -139,6 +140,16 @@ describe('the connection', () => {
     live.join('room-2', ears);
     await settled();
     expect(news()).toContain('signed out');
+  });
+
+  it('says that the session is somebody else in a room, and stays what it is elsewhere', async () => {
+    server.user = 'user-me';
+    server.guest = 'user-guest';
+    live.join('room-1', ears);
+    live.start('user-me');
+    await settled();
+    expect([...news()].sort()).toEqual(['break', 'break', 'connected', 'end', 'guest']);
+    expect(server.subscriptions).toEqual([]);
   });
 
   it('connects as whom the session is in one room, when it is for that', async () => {

@@ -83,6 +83,18 @@ describe('an open room', () => {
     expect(seqs().at(-1)).toBe(251);
   });
 
+  it('leaves a room to the page of calls in which the session is a guest', async () => {
+    server.stored = messages(1, 5);
+    [server.user, server.guest] = [ME, 'user-guest'];
+    make();
+    live.start(ME);
+    await open.open();
+    await settled();
+    expect(open.status).toBe('guest');
+    await settled(60_000);
+    expect(open.status).toBe('guest');
+  });
+
   it('knows who is in its call, by asking and by what it is told', async () => {
     const ann = { user: 'user-anna', name: 'Anna', kind: 'human', since: '2026-02-07T12:00:00.000Z' } as const;
     server.inCall = [ann];

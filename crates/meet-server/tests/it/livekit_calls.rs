@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Realtime, Setup,
     calls::{Scene, by_livekit},
-    databases, eventually,
+    databases, eventually, eventually_ok,
     livekit::{API_KEY, API_SECRET, Refusal, Webhook},
 };
 
@@ -88,15 +88,17 @@ async fn a_token_states_every_grant_by_role_and_type() {
 }
 
 #[tokio::test]
-async fn an_identity_is_of_one_token_and_tells_nothing() {
+async fn an_identity_is_of_one_place_and_tells_nothing() {
     let Scene { owner, room, server, livekit } = &Scene::new().await;
     let ann = owner.session("Ann").await;
-    let user = ann.get("/api/session").await.expect(200)["user"]["id"].as_str().unwrap().to_owned();
     let mut identities = HashSet::new();
-    for _ in 0..10 {
-        let said = claims(&ann.call_token(room).await);
-        assert!(!said.to_string().contains(&user) && !said.to_string().contains(ann.token()), "{said}");
-        assert!(identities.insert(said["sub"].to_string()));
+    for caller in [&ann, &owner.session("Ann").await, &owner.session("Bob").await] {
+        let user = caller.get("/api/session").await.expect(200)["user"]["id"].as_str().unwrap().to_owned();
+        for _ in 0..2 {
+            let said = claims(&caller.call_token(room).await);
+            assert!(!said.to_string().contains(&user) && !said.to_string().contains(caller.token()), "{said}");
+            assert!(identities.insert(said["sub"].to_string()));
+        }
     }
     let token = ann.call_token(room).await;
     // LiveKit allows a minute for clocks that differ.
@@ -228,9 +230,15 @@ async fn a_webhook_that_is_sent_again_is_told_once() {
     while let Some(webhook) = livekit.webhook() {
         webhooks.push(webhook);
     }
-    for expected in [204, 409] {
+    for again in [false, true] {
         for Webhook { body, authorization } in &webhooks {
-            assert_eq!(scene.tell(Some(authorization), body).await, expected, "{body}");
+            // Of what changes nothing it does not matter how often it is told.
+            let expected: &[u16] = match (again, body.contains("participant_joined")) {
+                (false, _) => &[204],
+                (true, true) => &[409],
+                (true, false) => &[204, 409],
+            };
+            assert!(expected.contains(&scene.tell(Some(authorization), body).await), "{body}");
         }
     }
     assert_eq!(owner.names_in_call(room).await, ["Ann"]);
@@ -346,10 +354,10 @@ async fn after_a_restart_it_is_known_who_is_there_and_what_ended_meanwhile_is_cl
         setup.clock = clock;
         let server = setup.start().await;
         let owner = server.stranger().with_token(&key);
-        let calls = || server.app.hub().calls().len();
-        eventually("the call to be known again", || calls() == 1).await;
-        assert_eq!(owner.names_in_call(&room).await, ["Bob"]);
+        let seen = || async { owner.names_in_call(&room).await == ["Bob"] };
+        eventually_ok("the call to be known again", seen).await;
         let open = || livekit.rooms().into_iter().map(|room| room.name).collect::<Vec<_>>();
         eventually("what ended to be closed", || open() == [room.as_str()]).await;
+        eventually("nobody to be anywhere else", || server.app.hub().calls().len() == 1).await;
     }
 }

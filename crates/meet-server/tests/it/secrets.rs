@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,10 @@ use axum::http::StatusCode;
 use meet_livekit::{ApiKey, UnixSeconds, webhook};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 
 use crate::support::{
     Answer, Caller, Setup,
@@ -36,6 +39,10 @@ impl io::Write for Log {
 
 impl Log {
     fn listen(&self) -> DefaultGuard {
+        // While there is one subscriber only, whichever thread comes to a line first decides for all whether it is
+        // logged; with a second one everybody is asked.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
         let writer = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)

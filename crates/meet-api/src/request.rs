@@ -170,13 +170,13 @@ pub struct NewInvite {
 }
 
 /// `POST /realtime/connection-token`; nothing has to be said.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewConnectionToken {
-    /// The room of another tenant that the session was let into, to connect as the guest that it is there.
+    /// The id of a room, to connect as who you are there: a guest, where a session was let into a room of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub space_id: Option<RoomId>,
+    pub space_id: Option<String>,
 }
 
 /// `PUT /presence/status`.

@@ -145,6 +145,9 @@ impl App {
     pub async fn open(config: Config, clock: Clock, bound: SocketAddr) -> Result<Started, StartError> {
         let keys = SigningKeys::load(&config, &clock)?;
         let app = Self::of(Store::open(&config.location()).await?, keys, config, clock, bound)?;
+        // What was being opened when the process ended is opened by nobody.
+        let now = app.clock().now();
+        app.store().abandon_openings(now, now).await.map_err(|error| StartError::Prepare(error.into()))?;
         let first = app.prepare().await.map_err(StartError::Prepare)?;
         app.tasks().spawn_until_stop(app.clone().tell_lobbies());
         app.tasks().spawn_until_stop(app.clone().keep_purging());

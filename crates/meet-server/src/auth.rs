@@ -72,6 +72,8 @@ pub struct Member {
     pub home: TenantId,
     /// Whether it is the operator's.
     pub operator: bool,
+    /// Whether it is that of a room without an owner.
+    pub is_of_quick_room: bool,
     /// The tenant's generation, which moves on when its key is rotated.
     pub generation: u64,
     /// What it may do.
@@ -107,6 +109,7 @@ impl Member {
             tenant: tenant.id,
             home: tenant.id,
             operator: tenant.kind == TenantKind::Operator,
+            is_of_quick_room: tenant.kind == TenantKind::Quick,
             generation: tenant.generation,
             role: Role::Owner,
             rooms: None,
@@ -130,6 +133,7 @@ impl Member {
             tenant: session.tenant.id,
             home: session.tenant.id,
             operator: session.tenant.kind == TenantKind::Operator,
+            is_of_quick_room: session.tenant.kind == TenantKind::Quick,
             generation: session.tenant.generation,
             role: session.role,
             rooms: session.rooms.as_deref().map(Arc::from),
@@ -150,6 +154,7 @@ impl Member {
             Some(grant) => Self {
                 tenant: grant.tenant.id,
                 operator: false,
+                is_of_quick_room: grant.tenant.kind == TenantKind::Quick,
                 generation: grant.tenant.generation,
                 role: GUEST_ROLE,
                 rooms: Some([room].into()),
@@ -424,7 +429,10 @@ impl App {
     /// Makes what ended in the store end here at once: remembered credentials and open connections, of one session
     /// or with `None` of the whole tenant.
     pub(crate) fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
-        self.remembered().forget(tenant);
+        match session {
+            Some(session) => self.remembered().forget_session(session),
+            None => self.remembered().forget(tenant),
+        }
         self.hub().end_credential(tenant, session);
         self.calls().wake();
     }

@@ -38,6 +38,8 @@ pub enum Bucket {
     QuickTokens,
     /// Tokens for calls, a minute.
     CallTokens,
+    /// Events that nobody signed, a minute.
+    Forgeries,
     /// Changes of status, a minute.
     Statuses,
     /// Names that a key says for the first time, a minute.
@@ -52,6 +54,7 @@ impl Bucket {
             | Self::Messages
             | Self::QuickTokens
             | Self::CallTokens
+            | Self::Forgeries
             | Self::Statuses
             | Self::NewUsers => Duration::from_mins(1),
         }

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use meet_api::{
-    Kind, Media, RoomId, SessionId, TenantId, Visibility,
+    Kind, Media, RoomId, SessionId, TenantId, UserId, Visibility,
     request::{CallToken, NewCallToken},
     text::{RoomName, TextError, UserName},
 };
@@ -19,12 +19,11 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     app::App,
     auth::Member,
-    calls::{Entered, Entering, in_time, publishing_in},
+    calls::{Entered, Entering, Own, TRIES, in_time, publishing_in},
     conference::{Conference, MeetingId},
     error::{Error, Window},
     hub::{Address, CloseReason},
     limits::{Bucket, Subject},
-    people::SESSION_LIFE,
     secret, turnstile,
 };
 
@@ -32,6 +31,8 @@ use crate::{
 const MAX_ROOM: usize = 64;
 /// The most characters of a visitor's name.
 const MAX_NAME: usize = 32;
+/// For how long a browser without a login is known: for longer than any room that it comes into by a name.
+const VISITOR_LIFE: Duration = Duration::from_hours(24);
 /// How many rooms that have ended are put away at a time.
 const PAGE: u32 = 100;
 
@@ -47,10 +48,33 @@ pub struct Visitor {
     pub member: Option<Member>,
 }
 
+/// By what somebody is in the room's chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The session that it has, whatever else that may do.
+    Own(SessionId),
+    /// A new session in its cookie.
+    Cookie,
+    /// A new session whose token it is given.
+    Token,
+}
+
 impl Visitor {
-    /// Whether a new session may go into its cookie: a browser that shows something else keeps what it has.
-    fn takes_cookie(&self) -> bool {
-        self.is_own_page && self.member.is_none()
+    /// By what it will be in the chat of a room of this tenant. A browser that shows a key keeps the cookie that it has.
+    fn pass(&self, tenant: TenantId) -> Pass {
+        match &self.member {
+            Some(Member { session: Some(session), tenant: own, .. }) if self.is_own_page || *own == tenant => {
+                Pass::Own(*session)
+            }
+            None if self.is_own_page => Pass::Cookie,
+            _ => Pass::Token,
+        }
+    }
+
+    /// The guest that it is already in a room of this tenant.
+    fn guest_of(&self, room: RoomId, tenant: TenantId) -> Option<UserId> {
+        let member = self.member.clone()?.within(room);
+        member.user().filter(|_| member.tenant == tenant).map(|user| user.id)
     }
 }
 
@@ -91,11 +115,10 @@ impl App {
         let wanted = body.media.unwrap_or(Media::Audio);
         let stored = self.quick_room(conference, &room, wanted, body.enable_bot == Some(true)).await?;
         let type_conflict = wanted == Media::Audio && stored.room.media == Media::Screenshare;
-        let (entered, session) = self.let_visitor_in(conference, visitor, &stored, &name).await?;
-        let (chat_token, session) = match session {
-            Some(token) if visitor.takes_cookie() => (None, Some(token)),
-            Some(token) => (Some(token.expose_secret().to_owned()), None),
-            None => (None, None),
+        let (entered, pass, session) = self.let_visitor_in(conference, visitor, &stored, &name).await?;
+        let (chat_token, session) = match pass {
+            Pass::Token => (session.map(|token| token.expose_secret().to_owned()), None),
+            Pass::Cookie | Pass::Own(_) => (None, session),
         };
         let token = CallToken {
             auth_token: entered.grant.token.expose_secret().to_owned(),
@@ -139,8 +162,12 @@ impl App {
             return self.make_quick_room(conference, name, wanted, bot).await;
         }
         if found.ends_at <= now {
-            // Whoever is told now is the one who has to be told.
-            self.end_quick_room(conference, (found.tenant, found.room_id), false).await?;
+            // Whoever is told now is the one who has to be told, when the meeting is closed if that can be.
+            let meeting = self.store().open_meeting_of(found.room_id).await?.and_then(|meeting| meeting.meeting);
+            self.end_quick_room(found.tenant, found.room_id, false).await?;
+            if let Some(meeting) = meeting {
+                self.close_call(conference, found.room_id, &MeetingId(meeting)).await;
+            }
             return Err(Error::Expired);
         }
         let is_screenshare = wanted == Media::Screenshare;
@@ -193,113 +220,108 @@ impl App {
         };
         // A name is not to be taken for hours by a room that never had a call.
         if let Err(error) = self.open_call(conference, stored.tenant, stored.room.id).await {
-            self.end_quick_room(conference, (stored.tenant, stored.room.id), false).await?;
+            self.end_quick_room(stored.tenant, stored.room.id, false).await?;
             return Err(error);
         }
         Ok(stored)
     }
 
-    /// Gets a visitor a token, and has it be a guest of the room's chat.
+    /// Gets a visitor a token, and has it be a guest of the room's chat: by the session that it has, or by a new one, whose
+    /// token is given.
     async fn let_visitor_in(
         &self,
         conference: &Conference,
         visitor: &Visitor,
         stored: &StoredRoom,
         name: &UserName,
-    ) -> Result<(Entered, Option<SecretString>), Error> {
+    ) -> Result<(Entered, Pass, Option<SecretString>), Error> {
         let (tenant, room) = (stored.tenant, &stored.room);
-        let most = self.config().quick_rooms.max_participants;
-        let place = self.clock().uuid().to_string();
-        let address = Address::chat(tenant, room.id);
-        let there = self.hub().call_identities(address);
-        if !self.calls().activity.reserve(address, &place, &there, most, self.clock().monotonic()) {
-            return Err(Error::Full("this call is full"));
-        }
-        let entering =
-            Entering { tenant, room, name: name.as_str(), kind: Kind::Human, publishing: publishing_in(room.media) };
-        let entered = match self.enter(conference, &entering, None).await {
-            Ok(entered) => entered,
-            Err(error) => {
-                self.calls().activity.give_back(address, &place);
-                return Err(if matches!(error, Error::RoomNotFound) { Error::Expired } else { error });
+        let mut pass = visitor.pass(tenant);
+        for _ in 0..TRIES {
+            let own = match pass {
+                Pass::Own(session) => {
+                    visitor.guest_of(room.id, tenant).map(|user| Own { user, session: Some(session) })
+                }
+                Pass::Cookie | Pass::Token => None,
+            };
+            let entering = Entering {
+                tenant,
+                room,
+                name: name.as_str(),
+                kind: Kind::Human,
+                publishing: publishing_in(room.media),
+                own,
+                most: self.config().quick_rooms.max_participants,
+            };
+            let entered = self.enter(conference, &entering).await;
+            let entered =
+                entered.map_err(|error| if matches!(error, Error::RoomNotFound) { Error::Expired } else { error })?;
+            let token = secret::new_session(self.clock());
+            let admitted = self.store().admit(self.admission(pass, stored, name, &entered, &token)).await;
+            if let Ok(Admitted::In { session, .. }) = &admitted {
+                // What was remembered of it does not know the room.
+                self.remembered().forget_session(session.id);
+                return Ok((entered, pass, (!matches!(pass, Pass::Own(_))).then_some(token)));
             }
-        };
-        self.calls().activity.rename(address, &place, &entered.seat.identity);
-        match self.admit(visitor, stored, name, &entered).await {
-            Ok(session) => Ok((entered, session)),
-            Err(error) => {
-                self.calls().activity.give_back(address, &entered.seat.identity);
-                self.leave_again(conference, &entered).await;
-                Err(error)
+            self.leave_again(conference, entering.address(), &entered).await;
+            admitted?;
+            let now = self.steady_now();
+            let is_over = |found: &StoredRoom| found.room.expires_at.is_some_and(|end| end <= now);
+            if self.store().room(tenant, room.id).await?.as_ref().is_none_or(is_over) {
+                return Err(Error::Expired);
+            }
+            // Perhaps its session has just ended, without which it is a visitor like others; or only the meeting has.
+            if let Pass::Own(session) = pass
+                && self.store().session(session, now).await?.is_none()
+            {
+                pass = if visitor.is_own_page { Pass::Cookie } else { Pass::Token };
             }
         }
+        Err(Error::Unavailable("the call is being opened; try again in a moment"))
     }
 
-    /// Records who was let in, with the session by which it is a guest of the chat: the one that it has, or a new one.
-    async fn admit(
+    /// What is recorded of somebody who was let in.
+    fn admission(
         &self,
-        visitor: &Visitor,
+        pass: Pass,
         stored: &StoredRoom,
         name: &UserName,
         entered: &Entered,
-    ) -> Result<Option<SecretString>, Error> {
+        token: &SecretString,
+    ) -> Admission {
         let now = self.clock().now();
-        let token = secret::new_session(self.clock());
-        let digest = secret::digest(token.expose_secret());
-        let id = SessionId::from_uuid(self.clock().uuid());
-        let mut own = visitor.member.as_ref().filter(|_| visitor.is_own_page).and_then(|member| member.session);
-        loop {
-            let (entry, is_new) = match own {
-                Some(session) => (Entry::Grant { session }, false),
-                None if visitor.takes_cookie() => {
-                    let tenant = TenantId::from_uuid(self.clock().uuid());
-                    let (user, expires_at) = (self.new_user_id(), now.plus(SESSION_LIFE));
-                    (Entry::Visitor { session: id, digest, expires_at, tenant, user }, true)
-                }
-                None => (Entry::Session { id, digest }, true),
-            };
-            let admission = Admission {
-                tenant: stored.tenant,
-                room: stored.room.id,
-                user: NewUser { id: self.new_user_id(), name: name.clone(), kind: Kind::Human },
-                seat: GuestSeat {
-                    identity: entered.seat.identity.clone(),
-                    reference: entered.reference.clone(),
-                    known_as: entered.seat.known_as.clone(),
-                    expires_at: entered.grant.expires_at,
-                },
-                entry,
-                now: self.steady_now(),
-                expires_at: stored.room.expires_at.unwrap_or(now),
-            };
-            match self.store().admit(admission).await? {
-                Admitted::In { .. } => {
-                    if let Some(session) = own {
-                        // What was remembered of it does not know the room.
-                        self.remembered().forget_session(session);
-                    }
-                    return Ok(is_new.then_some(token));
-                }
-                // Perhaps the session has just ended, without which it is a visitor like others.
-                Admitted::Gone if own.take().is_some() => {}
-                Admitted::Gone => return Err(Error::Expired),
-            }
+        let (id, digest) = (SessionId::from_uuid(self.clock().uuid()), secret::digest(token.expose_secret()));
+        let entry = match pass {
+            Pass::Own(session) => Entry::Grant { session },
+            Pass::Cookie => Entry::Visitor {
+                session: id,
+                digest,
+                expires_at: now.plus(VISITOR_LIFE),
+                tenant: TenantId::from_uuid(self.clock().uuid()),
+                user: self.new_user_id(),
+            },
+            Pass::Token => Entry::Session { id, digest },
+        };
+        Admission {
+            tenant: stored.tenant,
+            room: stored.room.id,
+            user: NewUser { id: self.new_user_id(), name: name.clone(), kind: Kind::Human },
+            seat: GuestSeat {
+                identity: entered.seat.identity.clone(),
+                reference: entered.reference.clone(),
+                known_as: entered.seat.known_as.clone(),
+                expires_at: entered.grant.expires_at,
+            },
+            entry,
+            now: self.steady_now(),
+            expires_at: stored.room.expires_at.unwrap_or(now),
         }
     }
 
-    /// Ends a room without an owner: its meeting, its chat, and whoever is in either by it.
-    async fn end_quick_room(
-        &self,
-        conference: &Conference,
-        (tenant, room): (TenantId, RoomId),
-        tombstone: bool,
-    ) -> Result<(), Error> {
-        let meeting = self.store().open_meeting_of(room).await?.and_then(|meeting| meeting.meeting);
+    /// Ends a room without an owner: its chat, and whoever is in it. Its meeting is closed by its record.
+    async fn end_quick_room(&self, tenant: TenantId, room: RoomId, tombstone: bool) -> Result<(), Error> {
         self.store().end_quick_room(tenant, self.steady_now(), tombstone).await?;
         self.store().end_meetings(self.steady_now()).await?;
-        if let Some(meeting) = meeting {
-            self.close_call(conference, room, &MeetingId(meeting)).await;
-        }
         self.hub().end_call(Address::chat(tenant, room));
         self.hub().close_tenant(tenant, CloseReason::RoomGone);
         self.end_credential(tenant, None);
@@ -309,7 +331,6 @@ impl App {
 
     /// Ends the rooms without an owner whose time is over.
     pub(crate) async fn end_quick_rooms(&self) -> Result<(), Error> {
-        let conference = self.conference()?;
         loop {
             let ended = self.store().quick_rooms_that_ended(self.steady_now(), PAGE).await?;
             let is_last = ended.len() < PAGE as usize;
@@ -318,7 +339,7 @@ impl App {
                 // Somebody may have been told just now, and have made another one.
                 let found = self.store().quick_room(name).await?;
                 if found.is_some_and(|found| found.room_id == room && found.ended_at.is_none()) {
-                    self.end_quick_room(conference, (tenant, room), true).await?;
+                    self.end_quick_room(tenant, room, true).await?;
                 }
             }
             if is_last {

@@ -205,7 +205,7 @@ impl App {
     /// [`Error::UnknownCursor`] when `after` is none of them.
     pub async fn list_rooms(&self, member: &Member, after: Option<RoomId>, limit: u32) -> Result<Vec<Room>, Error> {
         if let Some(after) = after {
-            let of = member.clone().within(after);
+            let of = if member.is_guest() { member.clone().within(after) } else { member.clone() };
             if !of.reaches(after) || self.store().room(of.tenant, after).await?.is_none() {
                 return Err(Error::UnknownCursor("after"));
             }

@@ -59,6 +59,7 @@ impl App {
     /// # Errors
     /// [`Error::Store`]; the next look then covers this one's time too.
     pub async fn sweep(&self) -> Result<(), Error> {
+        self.end_quick_rooms().await?;
         let mut noticed = self.sweeper().noticed.lock().await;
         let now = self.steady_now();
         self.hub().end_expired(now);

@@ -159,6 +159,16 @@ impl Store {
         .await
     }
 
+    /// Marks every meeting that was to be opened before `since` and is not open as closing: nobody is at it any more.
+    pub async fn abandon_openings(&self, since: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE meetings SET closing_at = $2 WHERE closing_at IS NULL AND meeting IS NULL \
+                           AND opened_at <= $1";
+        self.write((since, now), |conn, (since, now)| {
+            async move { conn.execute(SQL, &params![since, now]).await.map(drop) }.boxed()
+        })
+        .await
+    }
+
     /// Marks every meeting whose room is gone or has expired as closing; whether there was one.
     pub async fn end_meetings(&self, now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = concat!(

@@ -228,21 +228,6 @@ impl Store {
         .await
     }
 
-    /// Everyone's seats whose token ended before `end`, by identity, after the given one.
-    pub async fn expired_seats(
-        &self,
-        end: Timestamp,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<StoredSeat>, StoreError> {
-        const SQL: &str = concat!(seats!(), "s.expires_at < $1 AND s.identity > $2 ORDER BY s.identity LIMIT $3");
-        let after = after.unwrap_or_default().to_owned();
-        self.read((end, after, limit), |conn, (end, after, limit)| {
-            async move { conn.rows(SQL, &params![end, after, limit], read_seat).await }.boxed()
-        })
-        .await
-    }
-
     /// Forgets a seat.
     pub async fn forget_seat(&self, identity: impl Into<String>) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM seats WHERE identity = $1";

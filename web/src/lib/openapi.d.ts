@@ -778,7 +778,8 @@ export interface components {
         };
         /** @description `POST /realtime/connection-token`; nothing has to be said. */
         NewConnectionToken: {
-            spaceId?: components["schemas"]["RoomId"] | null;
+            /** @description The id of a room, to connect as who you are there: a guest, where a session was let into a room of others. */
+            spaceId?: string | null;
         };
         /** @description A new invite, shown this once. */
         NewInvite: {
@@ -3486,7 +3487,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            /** @description The server's disk is nearly full. */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -4645,8 +4646,26 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description For this caller there is nothing by this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description A guest has that name. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };

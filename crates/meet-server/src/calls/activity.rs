@@ -9,11 +9,11 @@ use std::{
 
 use crate::hub::Address;
 
-/// For how long somebody with a token counts as being on its way.
-const ON_ITS_WAY: Duration = Duration::from_mins(2);
+/// For how long somebody with a token counts as being on its way: as long as the token lets it in.
+const ON_ITS_WAY: Duration = Duration::from_mins(10);
 /// For how long a room in which nobody is seen is looked at after its last token.
 const INTERESTING: Duration = Duration::from_mins(15);
-/// The most that are on record for a room.
+/// The most that are on record for a room into which any number may come.
 const MAX_LET_IN: usize = 1000;
 
 /// What happened lately, by room.
@@ -33,28 +33,21 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that somebody got a token.
-    pub(crate) fn let_in(&self, room: Address, identity: &str, now: Duration) {
+    /// Notes that somebody gets a token, unless there are as many as there may be: those who are `there`, and those on
+    /// their way; 0 is any number.
+    pub(crate) fn let_in(&self, room: Address, identity: &str, there: &[String], most: u64, now: Duration) -> bool {
         let mut rooms = self.rooms();
         let lately = rooms.entry(room).or_default();
-        if lately.let_in.len() >= MAX_LET_IN {
-            lately.let_in.remove(0);
-        }
-        lately.let_in.push((identity.to_owned(), now));
-    }
-
-    /// Keeps a place for somebody who is about to get a token, when there are fewer than `most` in the call, who are
-    /// `there`, and on their way; 0 is any number.
-    pub(crate) fn reserve(&self, room: Address, identity: &str, there: &[String], most: u64, now: Duration) -> bool {
-        let mut rooms = self.rooms();
-        let lately = rooms.entry(room).or_default();
+        lately.let_in.retain(|(who, at)| who != identity && now < *at + INTERESTING);
         let coming = |(who, at): &&(String, Duration)| now < *at + ON_ITS_WAY && !there.contains(who);
         let coming = lately.let_in.iter().filter(coming).count();
         if most > 0 && (there.len() + coming) as u64 >= most {
             return false;
         }
-        drop(rooms);
-        self.let_in(room, identity, now);
+        if most == 0 && lately.let_in.len() >= MAX_LET_IN {
+            lately.let_in.remove(0);
+        }
+        lately.let_in.push((identity.to_owned(), now));
         true
     }
 
@@ -62,15 +55,6 @@ impl Activity {
     pub(crate) fn give_back(&self, room: Address, identity: &str) {
         if let Some(lately) = self.rooms().get_mut(&room) {
             lately.let_in.retain(|(who, _)| who != identity);
-        }
-    }
-
-    /// Puts the identity that the provider got in the place of the one that was reserved.
-    pub(crate) fn rename(&self, room: Address, reserved: &str, identity: &str) {
-        let mut rooms = self.rooms();
-        let place = rooms.get_mut(&room).and_then(|lately| lately.let_in.iter_mut().find(|(who, _)| who == reserved));
-        if let Some((who, _)) = place {
-            identity.clone_into(who);
         }
     }
 
@@ -108,23 +92,40 @@ mod tests {
     }
 
     #[test]
-    fn those_on_their_way_count_until_they_are_there_or_have_not_come() {
-        let (activity, room) = (Activity::default(), room());
-        let now = Duration::from_secs(5);
-        assert!(activity.reserve(room, "a", &[], 2, now) && activity.reserve(room, "b", &[], 2, now));
-        assert!(!activity.reserve(room, "c", &[], 2, now));
-        assert!(!activity.reserve(room, "c", &["a".to_owned()], 2, now), "who is there is counted once");
+    fn those_on_their_way_count_until_they_are_there_or_cannot_come() {
+        let (activity, room, now) = (Activity::default(), room(), Duration::from_secs(5));
+        let in_call = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert!(activity.let_in(room, "a", &[], 2, now) && activity.let_in(room, "b", &[], 2, now));
+        assert!(!activity.let_in(room, "c", &[], 2, now));
+        assert!(activity.let_in(room, "b", &[], 2, now), "who is on its way has its place");
+        assert!(!activity.let_in(room, "c", &in_call(&["a"]), 2, now), "who is there is counted once");
         activity.give_back(room, "b");
-        assert!(activity.reserve(room, "c", &["a".to_owned()], 2, now));
+        assert!(activity.let_in(room, "c", &in_call(&["a"]), 2, now));
         let later = now + ON_ITS_WAY;
-        assert!(activity.reserve(room, "d", &["a".to_owned()], 2, later), "the others never came");
-        assert!(activity.reserve(room, "e", &["a".to_owned()], 0, later), "0 is any number");
+        assert!(activity.let_in(room, "d", &in_call(&["a"]), 2, later), "the others cannot come any more");
+        assert!(activity.let_in(room, "e", &in_call(&["a"]), 0, later), "0 is any number");
+    }
+
+    #[test]
+    fn of_many_at_once_no_more_get_in_than_may() {
+        let (activity, room) = (Activity::default(), room());
+        let got_in: usize = std::thread::scope(|scope| {
+            let (activity, room) = (&activity, room);
+            let threads: Vec<_> = (0..8)
+                .map(|thread| {
+                    let enter = move |n: &u32| activity.let_in(room, &format!("{thread}.{n}"), &[], 10, Duration::ZERO);
+                    scope.spawn(move || (0..100).filter(enter).count())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(got_in, 10);
     }
 
     #[test]
     fn a_room_that_nobody_enters_is_forgotten() {
         let (activity, room) = (Activity::default(), room());
-        activity.let_in(room, "a", Duration::ZERO);
+        assert!(activity.let_in(room, "a", &[], 0, Duration::ZERO));
         activity.heard(room);
         assert_eq!(activity.interesting(Duration::from_secs(1)), [room]);
         assert_eq!(activity.interesting(INTERESTING), []);

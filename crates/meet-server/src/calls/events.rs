@@ -17,12 +17,15 @@ use crate::{
     conference::{Attendee, Happening, MeetingId, NotHeard},
     error::Error,
     hub::{Address, Attending, Person},
+    limits::{Bucket, Subject},
 };
 
 /// For how long an event is remembered: longer than it may be old.
 const REMEMBERED: Duration = Duration::from_mins(15);
 /// The most events that are remembered.
 const MAX_TOLD: usize = 100_000;
+/// How many events that are not believed are worth a line in a minute.
+const MAX_FORGERIES: u64 = 10;
 /// The longest id of an event; the protocols use far shorter ones.
 const MAX_ID: usize = 255;
 
@@ -34,7 +37,7 @@ impl Told {
     /// Notes an event.
     ///
     /// # Errors
-    /// [`Error::IdempotencyConflict`] when it was told before, [`Error::Unavailable`] when there are too many.
+    /// [`Error::EventRepeated`] when it was told before, [`Error::Unavailable`] when there are too many.
     fn note(&self, id: &str, now: Duration) -> Result<(), Error> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.get(id).is_some_and(|until| now < *until) {
@@ -71,8 +74,12 @@ impl App {
     /// # Errors
     /// [`Error::Forbidden`] for one that the provider did not sign, or not lately, [`Error::EventRepeated`].
     pub async fn hear(&self, signature: Option<&str>, body: &[u8]) -> Result<(), Error> {
+        let monotonic = self.clock().monotonic();
         let heard = self.conference()?.hear(signature, body, self.clock().now()).await.map_err(|reason| {
-            tracing::warn!(error = &reason as &dyn std::error::Error, "an event was not believed");
+            // Anybody can send what is not believed, so only a few of them are worth a line.
+            if self.limits().windows.take(Bucket::Forgeries, Subject::Crowd, MAX_FORGERIES, monotonic).is_ok() {
+                tracing::warn!(error = &reason as &dyn std::error::Error, "an event was not believed");
+            }
             match reason {
                 NotHeard::Forged(_) => {
                     Error::Forbidden("the event is not one that the conference's provider signed now")
@@ -82,7 +89,11 @@ impl App {
                 NotHeard::NoKey(_) => Error::ProviderFailed,
             }
         })?;
-        self.calls().told.note(&heard.id, self.clock().monotonic())?;
+        if heard.happening == Happening::Other {
+            // Clients can bring these about as they like, so they take no place.
+            return Ok(());
+        }
+        self.calls().told.note(&heard.id, monotonic)?;
         let done = self.happened(&heard.meeting, heard.happening, heard.at).await;
         if done.is_err() {
             self.calls().told.forget(&heard.id);
@@ -131,8 +142,13 @@ impl App {
         let user = User { id: seat.user.id, name: seat.user.name, kind: seat.user.kind };
         let person = Person { tenant: meeting.tenant, user: user.id };
         let _turn = self.hub().turn_of(person).await;
-        let chosen = self.chosen_status(person).await;
-        let is_visible = !matches!(chosen, Ok(ChosenStatus::Invisible));
+        let is_visible = match self.chosen_status(person).await {
+            Ok(chosen) => chosen != ChosenStatus::Invisible,
+            // The user is gone, and who it was in the call is not.
+            Err(Error::InvalidKey) => true,
+            // It is told again, or asked for.
+            Err(error) => return Err(error),
+        };
         self.hub().came_to_call(address, &identity, &Attending::user(&user, since, is_visible));
         Ok(())
     }

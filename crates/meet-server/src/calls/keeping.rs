@@ -1,5 +1,5 @@
-//! Making what the provider has and what we know one again: meetings that should be closed are closed, whoever has no
-//! right any more is thrown out, and who is there is asked.
+//! Making what the provider has and what we know one again: meetings that should be closed are closed, and whoever has no
+//! right any more is thrown out.
 //!
 //! All of it is taken from the records, so it goes on after a restart where it was, and may be done twice.
 
@@ -16,32 +16,22 @@ use crate::{
     app::App,
     conference::{Conference, Failure, MeetingId, Seat},
     error::Error,
-    hub::{Address, Channel},
+    hub::Address,
 };
 
-use super::{failed, opening_of};
+use super::{AT_A_TIME, EVERY, PAGE, failed, opening_of};
 
-/// How often to look for what has ended.
-const EVERY: Duration = Duration::from_secs(5);
-/// How often the provider is asked who is in a call.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How many calls are looked at in one go, every five seconds at most: a provider that counts requests (RealtimeKit
-/// takes 250 in ten seconds) must have room for those who want to come in.
-const LOOKS: usize = 10;
-/// How many requests to the provider are under way at a time.
-const AT_A_TIME: usize = 4;
-/// How many records are taken at a time.
-const PAGE: u32 = 200;
-/// How many are looked through in one go.
-const MAX_AT_ONCE: usize = 20_000;
+/// How many meetings are closed, and how many people thrown out, in one go: whoever comes after them must not wait for a
+/// provider that is slow with all of them.
+const AT_ONCE: usize = 40;
+/// How many records are looked through in one go.
+const MAX_RECORDS: usize = 20_000;
 /// For how long a closed meeting and a lost seat are on record: longer than the ten minutes of a token, for which LiveKit
 /// lets the bearer come back, and opens the meeting again for it; and an answer that was lost may have opened a meeting
 /// after we looked.
 const REMEMBERED: Duration = Duration::from_mins(12);
-/// How often those who were let in long ago are forgotten.
-const FORGET_EVERY: Duration = Duration::from_hours(1);
-/// For how long somebody who is not there keeps its seat after its token has ended.
-const SEAT_KEPT: Duration = Duration::from_hours(24);
+/// How long an opening may take until it is one of which nobody knows how it went.
+const OPENING: Duration = Duration::from_mins(2);
 /// How far the provider's clock may be from ours.
 const LEEWAY: Duration = Duration::from_mins(2);
 /// The longest pause between two tries.
@@ -53,8 +43,6 @@ pub(super) struct Kept {
     /// When each was done.
     done: HashMap<String, Duration>,
     tries: HashMap<String, Pause>,
-    /// When those who were let in long ago were forgotten.
-    forgot: Option<Duration>,
 }
 
 /// When to try again what failed.
@@ -88,105 +76,105 @@ impl Kept {
         self.done.remove(what);
         self.tries.remove(what);
     }
-}
 
-/// When each room's provider was asked last who is there.
-#[derive(Default)]
-pub(super) struct Looks {
-    rooms: HashMap<Address, Duration>,
-    last: Option<Duration>,
-}
-
-impl Looks {
-    /// The rooms that are to be looked at now, of those in whose calls somebody may be: those that have waited longest.
-    fn take_due(&mut self, interesting: HashSet<Address>, now: Duration) -> Vec<Address> {
-        if self.last.is_some_and(|last| now < last + EVERY) {
-            return Vec::new();
-        }
-        self.last = Some(now);
-        self.rooms.retain(|room, _| interesting.contains(room));
-        let since = |room: &Address| self.rooms.get(room).copied();
-        let mut due: Vec<_> = interesting
-            .into_iter()
-            .map(|room| (since(&room), room))
-            .filter(|(looked, _)| looked.is_none_or(|at| at + LOOK_EVERY <= now))
-            .collect();
-        due.sort_by_key(|(looked, _)| *looked);
-        due.truncate(LOOKS);
-        let due: Vec<_> = due.into_iter().map(|(_, room)| room).collect();
-        self.rooms.extend(due.iter().map(|room| (*room, now)));
-        due
+    /// Forgets what is on record no more.
+    fn keep_only(&mut self, recorded: &HashSet<&str>) {
+        self.done.retain(|what, _| recorded.contains(what.as_str()));
+        self.tries.retain(|what, _| recorded.contains(what.as_str()));
     }
 }
 
 impl App {
-    /// Does all of it again and again.
+    /// Does all of it again and again. A round that panics is one that failed.
     pub(crate) async fn keep_calls(self) {
         if self.conference().is_err() {
             return;
         }
-        if let Err(error) = self.look_at_all_calls().await {
+        if let Err(error) = self.note_unknown_calls().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "who is in the calls is known later");
         }
         loop {
-            if let Err(error) = self.tend_calls().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "calls are tended later");
+            let app = self.clone();
+            match self.tasks().run(async move { app.tend_calls().await }).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "calls are tended later");
+                }
+                Err(_) => tracing::error!("tending the calls panicked; it goes on"),
             }
             let _ = tokio::time::timeout(EVERY, self.calls().work.notified()).await;
         }
     }
 
-    /// Closes what has ended, throws out who has no right any more, and asks who is in the calls that are due.
+    /// Closes what has ended, throws out who has no right any more, and asks who is in the calls that are due; a few of
+    /// each, if there are many.
     ///
     /// # Errors
     /// [`Error::Store`]; what the provider does not do is tried again.
     pub async fn tend_calls(&self) -> Result<(), Error> {
         let conference = self.conference()?;
         self.end_quick_rooms().await?;
-        self.store().end_meetings(self.steady_now()).await?;
+        let now = self.steady_now();
+        self.store().end_meetings(now).await?;
+        self.store().abandon_openings(now.minus(OPENING), now).await?;
         let _alone = self.calls().tending.lock().await;
-        self.close_meetings(conference).await?;
-        self.throw_out(conference).await?;
-        self.look_at_calls(conference).await?;
-        self.forget_seats().await
-    }
-
-    /// Forgets who was let in long ago and is not there, now and then.
-    async fn forget_seats(&self) -> Result<(), Error> {
-        let monotonic = self.clock().monotonic();
-        if self.kept().forgot.is_some_and(|at| monotonic < at + FORGET_EVERY) {
-            return Ok(());
-        }
-        self.kept().forgot = Some(monotonic);
-        let end = self.clock().now().minus(SEAT_KEPT);
-        let mut after: Option<String> = None;
-        loop {
-            let seats = self.store().expired_seats(end, after.as_deref(), PAGE).await?;
-            for seat in seats.iter().filter(|seat| !seat.has_ended) {
-                let there = self.hub().call_identities(Address::chat(seat.tenant, seat.room));
-                if !there.contains(&seat.identity) {
-                    self.store().forget_seat(&seat.identity).await?;
-                }
-            }
-            match seats.last() {
-                Some(last) if seats.len() >= PAGE as usize => after = Some(last.identity.clone()),
-                _ => return Ok(()),
-            }
-        }
+        let (meetings, seats) = (self.all_closing().await?, self.all_ended().await?);
+        let recorded = meetings.iter().map(|meeting| meeting.reference.as_str());
+        let recorded = recorded.chain(seats.iter().map(|seat| seat.identity.as_str())).collect();
+        self.kept().keep_only(&recorded);
+        let (removed, closed, looked) = tokio::join!(
+            self.throw_out(conference, seats),
+            self.close_meetings(conference, meetings),
+            self.look_at_calls(conference),
+        );
+        removed.and(closed).and(looked)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.calls().kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn close_meetings(&self, conference: &Conference) -> Result<(), Error> {
+    async fn all_closing(&self) -> Result<Vec<Meeting>, Error> {
+        let mut all: Vec<Meeting> = Vec::new();
+        loop {
+            let after = all.last().map(|meeting| meeting.reference.clone());
+            let page = self.store().closing_meetings(after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            all.extend(page);
+            if is_last || all.len() >= MAX_RECORDS {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn all_ended(&self) -> Result<Vec<StoredSeat>, Error> {
+        let mut all: Vec<StoredSeat> = Vec::new();
+        loop {
+            let after = all.last().map(|seat| seat.identity.clone());
+            let page = self.store().ended_seats(after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            all.extend(page);
+            if is_last || all.len() >= MAX_RECORDS {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Those that are due of what is on record, a few at a time; whether there are more makes the next round come soon.
+    fn take_due<T: Clone>(&self, records: &[T], name: impl Fn(&T) -> &str, now: Duration) -> Vec<T> {
+        let kept = self.kept();
+        let mut due = records.iter().filter(|record| kept.is_due(name(record), now)).cloned();
+        let taken = due.by_ref().take(AT_ONCE).collect();
+        if due.next().is_some() {
+            self.calls().wake();
+        }
+        taken
+    }
+
+    async fn close_meetings(&self, conference: &Conference, meetings: Vec<Meeting>) -> Result<(), Error> {
         let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
-        let mut meetings = self.all_closing().await?;
         let is_old = |meeting: &Meeting| meeting.closing_at.is_some_and(|since| since.plus(REMEMBERED) <= now);
-        let due: Vec<_> = {
-            let kept = self.kept();
-            meetings.iter().filter(|meeting| kept.is_due(&meeting.reference, monotonic)).cloned().collect()
-        };
+        let due = self.take_due(&meetings, |meeting| &meeting.reference, monotonic);
         let closing = due.into_iter().map(|meeting| async move {
             let outcome = self.close_meeting(conference, &meeting).await;
             (meeting, outcome)
@@ -205,13 +193,24 @@ impl App {
                 }
             }
         }
-        meetings.retain(|meeting| self.kept().is_settled(&meeting.reference, monotonic));
-        for meeting in meetings {
-            self.kept().forget(&meeting.reference);
-            match self.close_for_good(conference, &meeting).await {
-                Ok(()) => self.store().forget_meeting(&meeting.reference).await?,
+        let is_settled = |meeting: &&Meeting| self.kept().is_settled(&meeting.reference, monotonic);
+        let settled: Vec<_> = meetings.iter().filter(is_settled).take(AT_ONCE).cloned().collect();
+        let ending = settled.into_iter().map(|meeting| async move {
+            let outcome = self.is_closed_for_good(conference, &meeting).await;
+            (meeting, outcome)
+        });
+        let ended: Vec<_> = stream::iter(ending).buffer_unordered(AT_A_TIME).collect().await;
+        for (meeting, outcome) in ended {
+            match outcome {
+                Ok(true) => {
+                    self.store().forget_meeting(&meeting.reference).await?;
+                    self.kept().forget(&meeting.reference);
+                }
+                // Whoever was there may come back for as long as anybody else.
+                Ok(false) => self.kept().done(&meeting.reference, monotonic),
                 Err(failure) => {
                     failed("closed no meeting", &failure);
+                    self.kept().forget(&meeting.reference);
                     self.kept().again(&meeting.reference, monotonic);
                 }
             }
@@ -220,41 +219,22 @@ impl App {
     }
 
     /// Closes a meeting for the last time, when no token of before opens it any more: whoever came by one may have come
-    /// without an event that told of it.
-    async fn close_for_good(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Failure> {
-        if conference.opens_by_tokens() { self.close_meeting(conference, meeting).await } else { Ok(()) }
-    }
-
-    async fn all_closing(&self) -> Result<Vec<Meeting>, Error> {
-        let mut all = Vec::new();
-        loop {
-            let after = all.last().map(|meeting: &Meeting| meeting.reference.clone());
-            let page = self.store().closing_meetings(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            all.extend(page);
-            if is_last || all.len() >= MAX_AT_ONCE {
-                return Ok(all);
-            }
+    /// without an event that told of it, and has got a newer token there. Whether nobody was found.
+    async fn is_closed_for_good(&self, conference: &Conference, meeting: &Meeting) -> Result<bool, Failure> {
+        let Some(id) = meeting.meeting.clone().filter(|_| conference.opens_by_tokens()) else { return Ok(true) };
+        if meeting.provider != conference.name() {
+            return Ok(true);
         }
-    }
-
-    async fn all_ended(&self) -> Result<Vec<StoredSeat>, Error> {
-        let mut all = Vec::new();
-        loop {
-            let after = all.last().map(|seat: &StoredSeat| seat.identity.clone());
-            let page = self.store().ended_seats(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            all.extend(page);
-            if is_last || all.len() >= MAX_AT_ONCE {
-                return Ok(all);
-            }
-        }
+        let there = conference.attendees(&MeetingId(id), self.clock().now()).await?;
+        self.close_meeting(conference, meeting).await?;
+        Ok(there.is_empty())
     }
 
     /// Closes the meeting of a record, or those that an opening whose answer was lost may have left behind.
     async fn close_meeting(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Failure> {
         if meeting.provider != conference.name() {
-            // Nobody can be asked any more.
+            let Meeting { provider, meeting, .. } = meeting;
+            tracing::warn!(provider, meeting, "a meeting is left open at a provider that is not in use any more");
             return Ok(());
         }
         let _turn = self.calls().rooms.of(meeting.room).await;
@@ -263,16 +243,17 @@ impl App {
             Some(id) => vec![MeetingId(id.clone())],
             None => conference.find(&opening_of(meeting), now).await?,
         };
+        let unknown = |error: meet_store::StoreError| Failure::Unknown(error.to_string());
+        let of_now = self.store().open_meeting_of(meeting.room).await.map_err(unknown)?;
         for id in ids {
             // Where the provider knows meetings by their room, the room may have another one by now.
-            let of_now = self.store().meeting_by_name(conference.name(), &id.0).await;
-            let of_now = of_now.map_err(|error| Failure::Unknown(error.to_string()))?;
-            if of_now.is_some_and(|of_now| of_now.closing_at.is_none()) {
-                continue;
+            if of_now.as_ref().is_none_or(|of_now| of_now.meeting.as_ref() != Some(&id.0)) {
+                conference.close(&id, now).await?;
             }
-            conference.close(&id, now).await?;
         }
-        self.hub().end_call(Address::chat(meeting.tenant, meeting.room));
+        if of_now.is_none() {
+            self.hub().end_call(Address::chat(meeting.tenant, meeting.room));
+        }
         Ok(())
     }
 
@@ -282,22 +263,20 @@ impl App {
         self.calls().wake();
     }
 
-    async fn throw_out(&self, conference: &Conference) -> Result<(), Error> {
-        let (monotonic, now) = (self.clock().monotonic(), self.clock().now());
-        let mut seats = self.all_ended().await?;
-        let due: Vec<_> = {
-            let kept = self.kept();
-            seats.iter().filter(|seat| kept.is_due(&seat.identity, monotonic)).cloned().collect()
-        };
+    async fn throw_out(&self, conference: &Conference, seats: Vec<StoredSeat>) -> Result<(), Error> {
+        let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
+        let due = self.take_due(&seats, |seat| &seat.identity, monotonic);
         let removing = due.into_iter().map(|seat| async move {
             let outcome = self.throw_out_of(conference, &seat).await;
             (seat, outcome)
         });
         let removed: Vec<_> = stream::iter(removing).buffer_unordered(AT_A_TIME).collect().await;
         for (seat, outcome) in removed {
-            self.hub().left_call(Address::chat(seat.tenant, seat.room), &seat.identity);
             match outcome {
-                Ok(()) => self.kept().done(&seat.identity, monotonic),
+                Ok(()) => {
+                    self.hub().left_call(Address::chat(seat.tenant, seat.room), &seat.identity);
+                    self.kept().done(&seat.identity, monotonic);
+                }
                 Err(failure) => {
                     failed("threw nobody out", &failure);
                     self.kept().again(&seat.identity, monotonic);
@@ -305,8 +284,8 @@ impl App {
             }
         }
         let is_void = |seat: &StoredSeat| seat.expires_at.plus(LEEWAY) <= now;
-        seats.retain(|seat| is_void(seat) && self.kept().is_settled(&seat.identity, monotonic));
-        for seat in seats {
+        let is_settled = |seat: &&StoredSeat| is_void(seat) && self.kept().is_settled(&seat.identity, monotonic);
+        for seat in seats.iter().filter(is_settled) {
             self.store().forget_seat(&seat.identity).await?;
             self.kept().forget(&seat.identity);
         }
@@ -322,69 +301,9 @@ impl App {
         conference.remove(&MeetingId(meeting.clone()), &at, self.clock().now()).await
     }
 
-    /// Has somebody be thrown out again who came by a token of before.
+    /// Has somebody be thrown out again who came by a token of before; what failed is not tried sooner for it.
     pub(super) fn throw_out_again(&self, identity: &str) {
-        self.kept().forget(identity);
+        self.kept().done.remove(identity);
         self.calls().wake();
-    }
-
-    /// Asks who is in every meeting that is open: after a start nobody knows.
-    async fn look_at_all_calls(&self) -> Result<(), Error> {
-        let conference = self.conference()?;
-        let mut after = None;
-        loop {
-            let page = self.store().open_meetings(conference.name(), after.take(), PAGE).await?;
-            let looking = page.iter().cloned().map(|meeting| async move { self.look_at(conference, &meeting).await });
-            let looked: Vec<_> = stream::iter(looking).buffer_unordered(AT_A_TIME).collect().await;
-            looked.into_iter().collect::<Result<(), Error>>()?;
-            match page.last() {
-                Some(last) if page.len() >= PAGE as usize => after = Some(last.reference.clone()),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// Asks who is in the calls that somebody is in, or may be on the way to, if that was not asked just now.
-    async fn look_at_calls(&self, conference: &Conference) -> Result<(), Error> {
-        let monotonic = self.clock().monotonic();
-        let interesting = self.calls().activity.interesting(monotonic);
-        let rooms: HashSet<Address> = interesting.into_iter().chain(self.hub().calls()).collect();
-        let due = self.calls().looks.lock().unwrap_or_else(PoisonError::into_inner).take_due(rooms, monotonic);
-        let looking = due.into_iter().map(|address| async move {
-            let Channel::Chat(room) = address.channel else { return Ok(()) };
-            match self.store().open_meeting_of(room).await? {
-                Some(meeting) => self.look_at(conference, &meeting).await,
-                None => Ok(()),
-            }
-        });
-        let looked: Vec<_> = stream::iter(looking).buffer_unordered(AT_A_TIME).collect().await;
-        looked.into_iter().collect()
-    }
-
-    /// Asks the provider who is in a meeting.
-    pub(super) async fn look_at(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Error> {
-        let Some(id) = &meeting.meeting else { return Ok(()) };
-        let address = Address::chat(meeting.tenant, meeting.room);
-        let heard = self.calls().activity.times_heard(address);
-        let before = self.hub().call_identities(address);
-        let now = self.clock().now();
-        let attendees = match conference.attendees(&MeetingId(id.clone()), now).await {
-            Ok(attendees) => attendees,
-            Err(failure) => {
-                failed("did not say who is there", &failure);
-                return Ok(());
-            }
-        };
-        if self.calls().activity.times_heard(address) != heard {
-            // The answer may be older than what was heard meanwhile.
-            return Ok(());
-        }
-        for identity in before.iter().filter(|who| attendees.iter().all(|attendee| attendee.identity != **who)) {
-            self.hub().left_call(address, identity);
-        }
-        for attendee in attendees.into_iter().filter(|attendee| !before.contains(&attendee.identity)) {
-            self.came(meeting, attendee, now).await?;
-        }
-        Ok(())
     }
 }

@@ -7,11 +7,12 @@
 mod activity;
 mod events;
 mod keeping;
+mod looking;
 
 use std::{sync::Mutex, time::Duration};
 
 use meet_api::{
-    Call, Kind, Media, Role, Room, RoomId, TenantId, UserId,
+    Call, Kind, Media, Role, Room, RoomId, SessionId, TenantId, UserId,
     request::{ConferenceConfig, RealtimeToken},
 };
 use meet_store::{Begun, Meeting, NewSeat, StoredSeat};
@@ -33,11 +34,28 @@ use crate::{
 
 pub(crate) use activity::Activity;
 use events::Told;
-use keeping::{Kept, Looks};
+use keeping::Kept;
+use looking::Looks;
 
 /// How many tokens for calls a user may fetch in a minute, or a key for all of its names: each is a request to the
 /// provider, and some cost the operator money.
 const MAX_TOKENS: u64 = 120;
+
+/// How many tokens somebody may have for a call and not have used; beyond that it gets the oldest place again.
+const MAX_UNUSED: usize = 3;
+/// In how many places of a call one user may be; the store tells of as many.
+const MAX_DEVICES: usize = 20;
+/// How often somebody is let in again when the meeting ends as it comes.
+pub(crate) const TRIES: u32 = 3;
+/// How often to look for what has ended.
+const EVERY: Duration = Duration::from_secs(5);
+/// How many requests to the provider are under way at a time, of each kind.
+const AT_A_TIME: usize = 4;
+/// How many records are taken at a time.
+const PAGE: u32 = 200;
+
+/// What a guest of a room without an owner may do.
+pub(crate) const GUEST_ROLE: Role = Role::Member;
 
 /// How long somebody waits for others who are at the same room, before the provider is asked at all.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +89,26 @@ pub(crate) struct Entering<'a> {
     pub(crate) kind: Kind,
     /// What it may send.
     pub(crate) publishing: Publishing,
+    /// Who it is, when it may have been let in before.
+    pub(crate) own: Option<Own>,
+    /// How many may be in the call; 0 for any number.
+    pub(crate) most: u64,
+}
+
+/// Somebody by the credential that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// The user in the room.
+    pub(crate) user: UserId,
+    /// The session; `None` for a bare key.
+    pub(crate) session: Option<SessionId>,
+}
+
+impl Entering<'_> {
+    /// Where the hub knows the room.
+    pub(crate) fn address(&self) -> Address {
+        Address::chat(self.tenant, self.room.id)
+    }
 }
 
 /// Somebody who got a token from the provider and is in no record yet.
@@ -175,92 +213,115 @@ impl App {
         let subject = member.session.map_or(Subject::Tenant(member.tenant), |_| Subject::User(user.id));
         self.limits().windows.take(Bucket::CallTokens, subject, MAX_TOKENS, self.clock().monotonic())?;
         let (tenant, room) = (access.tenant, &access.room);
-        let entering = Entering { tenant, room, name: &user.name, kind: user.kind, publishing };
-        let entered = self.enter(conference, &entering, Some((user.id, member))).await?;
-        let seat = NewSeat {
-            identity: entered.seat.identity.clone(),
-            reference: entered.reference.clone(),
-            known_as: entered.seat.known_as.clone(),
-            user,
-            holder: member.tenant,
-            generation: member.generation,
-            session: member.session,
-            expires_at: entered.grant.expires_at,
-        };
-        match self.store().keep_seat(seat).await {
-            Ok(true) => {}
-            // The credential or the room has ended in the meantime.
-            kept => {
-                self.leave_again(conference, &entered).await;
-                kept?;
-                return Err(self.room(Some(member), room.id).await.err().unwrap_or(Error::InvalidKey));
+        let own = Own { user: user.id, session: member.session };
+        let most = self.most_in_call_of(member);
+        let entering = Entering { tenant, room, name: &user.name, kind: user.kind, publishing, own: Some(own), most };
+        for _ in 0..TRIES {
+            let entered = self.enter(conference, &entering).await?;
+            let seat = NewSeat {
+                identity: entered.seat.identity.clone(),
+                reference: entered.reference.clone(),
+                known_as: entered.seat.known_as.clone(),
+                user: user.clone(),
+                holder: member.tenant,
+                generation: member.generation,
+                session: member.session,
+                expires_at: entered.grant.expires_at,
+            };
+            let kept = self.store().keep_seat(seat).await;
+            if matches!(kept, Ok(true)) {
+                let token = entered.grant.token.expose_secret().to_owned();
+                return Ok(RealtimeToken { token, expires_at: entered.grant.expires_at });
             }
+            self.leave_again(conference, entering.address(), &entered).await;
+            kept?;
+            // The credential or the room has ended in the meantime; or only the meeting, and there is another.
+            self.room(Some(member), room.id).await?;
         }
-        self.calls().activity.let_in(access.address(), &entered.seat.identity, self.clock().monotonic());
-        Ok(RealtimeToken {
-            token: entered.grant.token.expose_secret().to_owned(),
-            expires_at: entered.grant.expires_at,
-        })
+        Err(Error::Unavailable("the call is being opened; try again in a moment"))
     }
 
-    /// Gets a token for a room's call from the provider, which opens its meeting if there is none. Whoever was let in
-    /// `before`, by the same credential, and is not there, gets the place that it had.
+    /// How many may be in the call of a room where this member is; 0 for any number.
+    fn most_in_call_of(&self, member: &Member) -> u64 {
+        if member.is_of_quick_room { self.config().quick_rooms.max_participants } else { 0 }
+    }
+
+    /// Gets a token for a room's call from the provider, which opens its meeting if there is none. Whoever asks again by
+    /// the same credential, and did not come by the last token, gets the same place.
     ///
     /// # Errors
-    /// [`Error::ProviderFailed`], [`Error::RoomNotFound`] when the room has ended.
-    pub(crate) async fn enter(
-        &self,
-        conference: &Conference,
-        entering: &Entering<'_>,
-        before: Option<(UserId, &Member)>,
-    ) -> Result<Entered, Error> {
-        let Entering { tenant, room, name, kind, publishing } = *entering;
+    /// [`Error::ProviderFailed`], [`Error::RoomNotFound`] when the room has ended, [`Error::Full`].
+    pub(crate) async fn enter(&self, conference: &Conference, entering: &Entering<'_>) -> Result<Entered, Error> {
+        let Entering { tenant, room, name, kind, publishing, .. } = *entering;
+        let address = entering.address();
         // A meeting may end at the provider without our knowing; then the room gets another one.
-        for _ in 0..2 {
+        for _ in 0..TRIES {
             let (meeting, id) = self.meeting(conference, tenant, room.id).await?;
-            let place = match before {
-                Some((user, member)) => self.place_of(&meeting, user, member).await?,
-                None => None,
-            };
-            let (identity, known_as) = match place {
-                Some(seat) => (seat.identity, seat.known_as),
-                None => (secret::new_identity(self.clock()), None),
-            };
+            let seat = self.place(&meeting, entering).await?;
             let joining = Joining {
                 meeting: id.clone(),
-                identity,
-                known_as,
+                identity: seat.identity,
+                known_as: seat.known_as,
                 name: name.to_owned(),
                 kind,
                 media: room.media,
                 publishing,
             };
-            match conference.join(&joining, self.clock().now()).await {
+            let joined = conference.join(&joining, self.clock().now()).await;
+            let failure = match joined {
                 Ok(grant) => {
                     let seat = Seat { identity: joining.identity, known_as: grant.known_as.clone() };
                     return Ok(Entered { reference: meeting.reference, meeting: id, seat, grant });
                 }
-                Err(Failure::Gone) => {
-                    self.store().abandon_meeting(&meeting.reference, self.steady_now()).await?;
-                    self.calls().wake();
-                }
-                Err(failure) => return Err(failed("let nobody in", &failure)),
+                Err(failure) => failure,
+            };
+            self.calls().activity.give_back(address, &joining.identity);
+            if failure != Failure::Gone {
+                return Err(failed("let nobody in", &failure));
             }
+            self.store().abandon_meeting(&meeting.reference, self.steady_now()).await?;
+            self.calls().wake();
         }
         Err(failed("let nobody in", &Failure::Gone))
     }
 
-    /// The place that somebody had in a meeting by the same credential, when its token is void and it is not there.
-    async fn place_of(&self, meeting: &Meeting, user: UserId, member: &Member) -> Result<Option<StoredSeat>, Error> {
-        let there = self.hub().call_identities(Address::chat(meeting.tenant, meeting.room));
-        let now = self.clock().now();
-        let seats = self.store().seats_of_user(&meeting.reference, user, member.session).await?;
-        let is_free = |seat: &StoredSeat| seat.expires_at <= now && !there.contains(&seat.identity);
-        Ok(seats.into_iter().find(is_free))
+    /// The place of somebody in a meeting: one that it was given and did not take, or a new one.
+    async fn place(&self, meeting: &Meeting, entering: &Entering<'_>) -> Result<Seat, Error> {
+        let address = entering.address();
+        let there = self.hub().call_identities(address);
+        let seat = match &entering.own {
+            Some(own) => self.place_of(meeting, own, &there).await?,
+            None => None,
+        };
+        let seat = seat.unwrap_or_else(|| Seat { identity: secret::new_identity(self.clock()), known_as: None });
+        let now = self.clock().monotonic();
+        if self.calls().activity.let_in(address, &seat.identity, &there, entering.most, now) {
+            Ok(seat)
+        } else {
+            Err(Error::Full("this call is full"))
+        }
+    }
+
+    /// The place that somebody has and is not in: the one whose token is void, or the oldest of several.
+    async fn place_of(&self, meeting: &Meeting, own: &Own, there: &[String]) -> Result<Option<Seat>, Error> {
+        let now = self.steady_now();
+        let seats = self.store().seats_of_user(&meeting.reference, own.user, own.session).await?;
+        let number = seats.len();
+        let free: Vec<StoredSeat> = seats.into_iter().filter(|seat| !there.contains(&seat.identity)).collect();
+        // They come newest first.
+        let again = free.last().filter(|seat| seat.expires_at <= now || free.len() >= MAX_UNUSED);
+        match again {
+            Some(StoredSeat { identity, known_as, .. }) => {
+                Ok(Some(Seat { identity: identity.clone(), known_as: known_as.clone() }))
+            }
+            None if number >= MAX_DEVICES => Err(Error::Full("you are in this call as often as you may be")),
+            None => Ok(None),
+        }
     }
 
     /// Undoes [`App::enter`] for somebody who could not be recorded.
-    pub(crate) async fn leave_again(&self, conference: &Conference, entered: &Entered) {
+    pub(crate) async fn leave_again(&self, conference: &Conference, address: Address, entered: &Entered) {
+        self.calls().activity.give_back(address, &entered.seat.identity);
         if let Err(failure) = conference.remove(&entered.meeting, &entered.seat, self.clock().now()).await {
             failed("kept somebody who has no record", &failure);
         }
@@ -365,6 +426,3 @@ fn failed(what: &'static str, failure: &Failure) -> Error {
     tracing::warn!(error = failure as &dyn std::error::Error, "the conference's provider {what}");
     Error::ProviderFailed
 }
-
-/// What a guest of a room without an owner may do.
-pub(crate) const GUEST_ROLE: Role = Role::Member;

@@ -101,6 +101,8 @@ impl Answer {
             status if status.is_success() => None,
             StatusCode::NOT_FOUND => Some(Failure::Gone),
             StatusCode::TOO_MANY_REQUESTS => Some(Failure::Busy),
+            // It did not wait for the request to end, and may have begun with it.
+            StatusCode::REQUEST_TIMEOUT => Some(Failure::Unknown(said())),
             status if status.is_client_error() => Some(Failure::Refused(said())),
             _ => Some(Failure::Unknown(said())),
         }

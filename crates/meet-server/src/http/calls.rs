@@ -101,6 +101,7 @@ impl FromRequestParts<App> for FromPage {
         (status = 429, description = "Too many requests from this address, or the call or the server is full.", body = ErrorBody),
         (status = 502, description = "The conference's provider failed.", body = ErrorBody),
         (status = 503, description = "This server carries no calls.", body = ErrorBody),
+        (status = 507, description = "The server's disk is nearly full.", body = ErrorBody),
     )
 )]
 pub(super) async fn get_call_token(

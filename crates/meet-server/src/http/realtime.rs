@@ -9,6 +9,7 @@ use meet_api::{
 use crate::{
     app::App,
     edge::{Body, Caller, InRoom, Path, Refusal},
+    error::Error,
 };
 
 use super::speaker::As;
@@ -23,7 +24,7 @@ use super::speaker::As;
     request_body = Option<NewConnectionToken>, security((), ("bearer" = []), ("cookie" = [])),
     params(As),
     responses(
-        (status = 200, description = "The token.", body = RealtimeToken), Caller, Body<NewConnectionToken>,
+        (status = 200, description = "The token.", body = RealtimeToken), Caller, InRoom, Body<NewConnectionToken>,
         (status = 403, description = "A session speaks as itself, or a cookie came along from the page of another server.", body = ErrorBody),
         (status = 409, description = "A guest has that name.", body = ErrorBody),
         (status = 507, description = "The name is new, and the server's disk is nearly full.", body = ErrorBody),
@@ -35,9 +36,15 @@ pub(super) async fn get_connection_token(
     As(named): As,
     Body(body): Body<NewConnectionToken>,
 ) -> Result<Json<RealtimeToken>, Refusal> {
-    let caller = match (caller, body.space_id) {
-        (Some(member), Some(room)) => Some(member.within(room)),
-        (caller, _) => caller,
+    let caller = match body.space_id {
+        None => caller,
+        Some(space) => {
+            // What is no id is no room.
+            let room = space.parse().map_err(|_| Error::RoomNotFound)?;
+            let caller = caller.map(|member| member.within(room));
+            app.room(caller.as_ref(), room).await?;
+            caller
+        }
     };
     Ok(Json(app.connection_token(caller.as_ref(), named).await?))
 }

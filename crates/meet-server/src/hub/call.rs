@@ -103,14 +103,15 @@ impl Hub {
         Call { participants }
     }
 
-    /// Has a person be seen in its calls from now on, or be in none of their lists.
-    pub(super) fn show_in_calls(&self, person: Person, is_visible: bool) {
+    /// Has a person be seen in its calls from now on, as somebody who comes, or be in none of their lists.
+    pub(super) fn show_in_calls(&self, person: Person, is_visible: bool, now: Timestamp) {
         let mut calls = lock(&self.0.calls);
         for (address, call) in calls.iter_mut().filter(|(address, _)| address.tenant == person.tenant) {
             let own = call.values_mut().filter(|who| who.user == Some(person.user) && who.is_visible != is_visible);
             let mut changed = None;
             for who in own {
                 who.is_visible = is_visible;
+                who.since = now;
                 changed = Some(who.clone());
             }
             if let Some(who) = changed {
@@ -180,9 +181,9 @@ mod tests {
         let person = Person { tenant: address().tenant, user: ann().id };
         hub.came_to_call(address(), "phone", &Attending::user(&ann(), at(5), false));
         assert_eq!((hub.call(address()), hub.call_identities(address()).len()), (Call::default(), 1));
-        hub.show_in_calls(person, true);
-        assert_eq!(hub.call(address()).participants.len(), 1);
-        hub.show_in_calls(person, false);
+        hub.show_in_calls(person, true, at(7));
+        assert_eq!(hub.call(address()).participants[0].since, at(7), "as if it came now");
+        hub.show_in_calls(person, false, at(9));
         assert_eq!(hub.call(address()), Call::default());
     }
 }

@@ -449,7 +449,8 @@ mod tests {
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
         let session = SessionId::from_uuid(Uuid::from_u128(9));
         let key = connect(&hub, Some(CredentialRef { tenant, home: tenant, session: None, expires_at: None }));
-        let signed_in = connect(&hub, Some(CredentialRef { tenant, home: tenant, session: Some(session), expires_at: None }));
+        let signed_in =
+            connect(&hub, Some(CredentialRef { tenant, home: tenant, session: Some(session), expires_at: None }));
         hub.end_credential(tenant, Some(session));
         assert!(matches!(signed_in.outbox().drain(), Drained::Closed(CloseReason::CredentialEnded)));
         assert!(matches!(key.outbox().drain(), Drained::Publications(_)));

@@ -152,6 +152,8 @@ impl Hub {
     /// somebody who was gone would.
     pub fn set_status(&self, person: Person, chosen: ChosenStatus, now: Timestamp, mut fresh: impl FnMut() -> Uuid) {
         self.happens_to(person, |part| {
+            // Somebody may be in a call and nowhere else.
+            self.show_in_calls(person, chosen.shown().is_some(), now);
             let Some(whereabouts) = part.people.get_mut(&person) else { return };
             let before = std::mem::replace(&mut whereabouts.chosen, chosen);
             match (before.shown(), chosen.shown()) {
@@ -175,9 +177,6 @@ impl Hub {
                         self.in_topic(address, |topic| topic.change_status(address, person.user, status));
                     }
                 }
-            }
-            if before.shown().is_some() != chosen.shown().is_some() {
-                self.show_in_calls(person, chosen.shown().is_some());
             }
             let own = Address::user(person.tenant, person.user);
             self.publish(own, &[Publication::own_status(own, &UserEvent::Status { status: chosen }).into()]);

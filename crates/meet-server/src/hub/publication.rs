@@ -102,12 +102,7 @@ impl Publication {
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_)
-            | Body::Call
-            | Body::Lobby(_)
-            | Body::Status
-            | Body::Ended(..)
-            | Body::LeftRoom => None,
+            Body::Presence(_) | Body::Call | Body::Lobby(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => None,
         }
     }
 

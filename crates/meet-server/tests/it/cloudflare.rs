@@ -180,20 +180,6 @@ async fn no_token_leaves_when_the_second_step_fails_and_the_meeting_stays_the_ro
 }
 
 #[tokio::test]
-async fn a_meeting_that_was_closed_by_somebody_else_is_replaced() {
-    let (cloudflare, server) = start().await;
-    enter(&server, "standup", "Ann").await.expect(200);
-    let first = cloudflare.live_meetings();
-    let shut = json!({ "success": false, "error": { "code": 404 } }).to_string();
-    cloudflare.fail(Step::AddParticipant, Fault::Says(404, shut));
-    let bob = enter(&server, "standup", "Bob").await.expect(200);
-    tend(&server).await;
-    let second = cloudflare.live_meetings();
-    assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
-    assert!(cloudflare.enter(text(&bob, "authToken")));
-}
-
-#[tokio::test]
 async fn a_caller_that_hangs_up_leaves_one_meeting_at_most() {
     let (cloudflare, server) = start().await;
     for (number, step) in [Step::CreateMeeting, Step::AddParticipant].into_iter().enumerate() {

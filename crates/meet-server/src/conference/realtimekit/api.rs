@@ -71,8 +71,8 @@ impl Api {
         if envelope.success == Some(true) { Ok(()) } else { Err(Refusal::nonsense()) }
     }
 
-    /// Reads a list to its end, or what is found of it; `name` is what it is called where it does not stand alone. An entry may come twice when
-    /// the list changes meanwhile.
+    /// Reads a list to its end, or what is found of it; `name` is what it is called where it does not stand alone. An
+    /// entry may come twice when the list changes meanwhile.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -87,16 +87,21 @@ impl Api {
             let number = if page == 0 { String::new() } else { format!("&page_no={page}") };
             let path = format!("{path}?per_page={PER_PAGE}{search}{number}");
             let Envelope { data, paging, .. } = self.call(Method::GET, &path, None).await?;
-            let mut data = data.ok_or_else(Refusal::nonsense)?;
-            let list = if data.is_array() { data } else { data[name].take() };
-            let list: Vec<Value> = serde_json::from_value(list).map_err(|_| Refusal::nonsense())?;
+            let list: Vec<Value> = match data {
+                Some(Value::Array(list)) => list,
+                Some(Value::Object(mut named)) => match named.remove(name) {
+                    Some(Value::Array(list)) => list,
+                    _ => return Err(Refusal::nonsense()),
+                },
+                _ => return Err(Refusal::nonsense()),
+            };
             if page == 1 && list == entries {
                 continue;
             }
             let is_short = list.len() < PER_PAGE;
             let is_empty = list.is_empty();
             entries.extend(list);
-            let total = paging.and_then(|paging| paging["total_count"].as_u64());
+            let total = paging.and_then(|paging| paging.get("total_count")?.as_u64());
             if is_empty || total.map_or(is_short, |total| entries.len() as u64 >= total) {
                 let entries = entries.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
                 return entries.map_err(|_| Refusal::nonsense());

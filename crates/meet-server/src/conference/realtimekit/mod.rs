@@ -139,9 +139,10 @@ impl RealtimeKit {
             return Err(Failure::Refused("no preset in the settings is for listening alone".to_owned()));
         }
         let meeting = path(&joining.meeting)?;
+        let preset = self.preset(joining.media, joining.publishing);
         if let Some(known_as) = joining.known_as.as_deref().filter(|id| is_id(id)) {
-            let path = format!("{meeting}/participants/{known_as}/token");
-            match self.api.ask::<Refreshed>(Method::POST, &path, None).await.map_err(Failure::from) {
+            let participant = format!("{meeting}/participants/{known_as}");
+            match self.refresh(&participant, preset, &joining.name).await {
                 Err(Failure::Gone) => {}
                 Err(failure) => return Err(failure),
                 Ok(Refreshed { token }) => return grant(token, known_as.to_owned(), now),
@@ -149,19 +150,31 @@ impl RealtimeKit {
         }
         let body = json!({
             "custom_participant_id": joining.identity,
-            "preset_name": self.preset(joining.media, joining.publishing),
+            "preset_name": preset,
             "name": joining.name,
         });
         let added = self.api.ask(Method::POST, &format!("{meeting}/participants"), Some(&body)).await;
         match added.map_err(Failure::from) {
             Ok(Participant { id, token }) => grant(token, known(id)?, now),
-            // Whether a refusal is about the meeting being closed, its code does not tell.
-            Err(Failure::Refused(why)) => Err(match self.api.ask::<Meeting>(Method::GET, &meeting, None).await {
-                Ok(meeting) if meeting.is_closed() => Failure::Gone,
-                _ => Failure::Refused(why),
-            }),
+            // Whether it is about the meeting being closed or gone, or about the preset, its code does not tell.
+            Err(failure @ (Failure::Refused(_) | Failure::Gone)) => {
+                let meeting = self.api.ask::<Meeting>(Method::GET, &meeting, None).await.map_err(Failure::from);
+                Err(match (meeting, failure) {
+                    (Ok(meeting), _) if meeting.is_closed() => Failure::Gone,
+                    (Err(Failure::Gone), _) => Failure::Gone,
+                    (_, Failure::Gone) => Failure::Refused("there is nothing of that name in the meeting".to_owned()),
+                    (_, refused) => refused,
+                })
+            }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// A new token for somebody who is in a meeting's list, with what it may do by now.
+    async fn refresh(&self, participant: &str, preset: &str, name: &str) -> Result<Refreshed, Failure> {
+        let body = json!({ "preset_name": preset, "name": name });
+        self.api.tell(Method::PATCH, participant, Some(&body)).await?;
+        Ok(self.api.ask(Method::POST, &format!("{participant}/token"), None).await?)
     }
 
     /// The preset of who may send this; of a room with screens it is only for those who may send everything.
@@ -203,9 +216,11 @@ impl RealtimeKit {
         let path = format!("{}/active-session", path(meeting)?);
         let session: Session = self.api.ask(Method::GET, &path, None).await?;
         let path = format!("/sessions/{}/participants", known(session.id)?);
-        let stays: Vec<Stay> = self.api.list(&path, None, "participants").await?;
+        let stays: Vec<Value> = self.api.list(&path, None, "participants").await?;
+        // One that makes no sense must not hide all the others.
+        let stays = stays.into_iter().filter_map(|stay| serde_json::from_value::<Stay>(stay).ok());
         let mut attendees = BTreeMap::new();
-        for stay in stays.into_iter().filter(|stay| stay.left_at.is_none()) {
+        for stay in stays.filter(|stay| stay.left_at.is_none()) {
             let Some(attendee) = stay.attendee() else { continue };
             attendees.insert(attendee.identity.clone(), attendee);
         }

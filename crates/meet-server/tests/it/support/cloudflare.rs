@@ -51,6 +51,7 @@ pub(crate) enum Step {
     GetMeeting,
     UpdateMeeting,
     AddParticipant,
+    UpdateParticipant,
     RefreshToken,
     DeleteParticipant,
     ActiveSession,
@@ -368,6 +369,7 @@ fn route(method: &Method, path: &[&str]) -> Option<Step> {
         ("GET", ["meetings", _]) => Step::GetMeeting,
         ("PATCH", ["meetings", _]) => Step::UpdateMeeting,
         ("POST", ["meetings", _, "participants"]) => Step::AddParticipant,
+        ("PATCH", ["meetings", _, "participants", _]) => Step::UpdateParticipant,
         ("POST", ["meetings", _, "participants", _, "token"]) => Step::RefreshToken,
         ("DELETE", ["meetings", _, "participants", _]) => Step::DeleteParticipant,
         ("GET", ["meetings", _, "active-session"]) => Step::ActiveSession,
@@ -454,6 +456,11 @@ impl World {
                 Some(status) => meeting.is_closed = status == "INACTIVE",
                 None => return Some((400, error(400))),
             },
+            Step::UpdateParticipant => {
+                let participant = meeting.participants.get_mut(names[3])?;
+                body["preset_name"].as_str().unwrap().clone_into(&mut participant.preset);
+                return Some(done(&json!({ "id": names[3], "preset_name": participant.preset })));
+            }
             Step::RefreshToken => {
                 meeting.participants.get_mut(names[3])?.tokens.insert(token.clone());
                 return Some(done(&json!({ "token": token })));

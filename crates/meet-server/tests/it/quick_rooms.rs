@@ -392,6 +392,34 @@ async fn rooms_and_people_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_guest_gets_no_more_places_by_another_door() {
+    let bounded = |config: &mut Config| {
+        quick(config);
+        config.quick_rooms.max_participants = 4;
+    };
+    let server = Setup::new().manual_clock().with(bounded).start().await;
+    let answer = enter(&browser(&server), "red", "Ann").await;
+    let ann = with_cookie(&browser(&server), &answer);
+    let space = json!({ "spaceId": answer.json()["roomId"] });
+    let mut tokens = HashSet::from([answer.json()["authToken"].to_string()]);
+    for _ in 0..10 {
+        let answer = ann.post_json("/realtime/conference-token", space.clone()).await.expect(200);
+        tokens.insert(answer["token"].to_string());
+    }
+    assert_eq!(tokens.len(), 3, "it gets the places again that it has and does not use");
+    for _ in 0..3 {
+        enter(&ann, "red", "Ann").await.expect(200);
+    }
+    enter(&elsewhere(&server), "red", "Bob").await.expect(200);
+    assert_eq!(enter(&elsewhere(&server), "red", "Cem").await.refusal(429), "rate_limited");
+    let mut held = Vec::new();
+    for token in &tokens {
+        held.push(Demo::attend(&server, token.trim_matches('"')).await);
+    }
+    assert_eq!(ann.post_json("/realtime/conference-token", space).await.refusal(429), "rate_limited");
+}
+
+#[tokio::test]
 async fn without_a_provider_there_are_no_calls() {
     let server = Setup::new().start().await;
     assert_eq!(enter(&browser(&server), "red", "Ann").await.refusal(503), "conference_unavailable");

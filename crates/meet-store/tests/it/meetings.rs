@@ -11,6 +11,7 @@ use crate::world::{HOUR, NOW, World};
 crate::on_both!(
     a_room_has_one_open_meeting,
     what_a_crash_left_half_open_gives_way,
+    an_opening_that_nobody_is_at_any_more_is_to_be_closed,
     a_meeting_of_another_provider_gives_way,
     a_room_that_is_not_there_gets_no_meeting,
     what_is_opened_too_late_is_kept_to_be_closed,
@@ -66,6 +67,18 @@ async fn what_a_crash_left_half_open_gives_way(world: Arc<World>) {
     let late = world.store.meeting_by_name("fake", "late").await.unwrap().unwrap();
     assert_eq!((late.reference, late.closing_at), (first.reference, Some(NOW)));
     assert!(!world.store.meeting_opened("unheard of", "nowhere").await.unwrap());
+}
+
+async fn an_opening_that_nobody_is_at_any_more_is_to_be_closed(world: Arc<World>) {
+    let owner = world.owner().await;
+    let (left, open) = (world.room(owner.tenant).await, world.room(owner.tenant).await);
+    let Begun::Started(left) = begin(&world, owner.tenant, left, "fake").await else { panic!() };
+    let Begun::Started(open) = begin(&world, owner.tenant, open, "fake").await else { panic!() };
+    assert!(world.store.meeting_opened(&open.reference, "m").await.unwrap());
+    world.store.abandon_openings(NOW.minus(HOUR), NOW).await.unwrap();
+    assert_eq!(closing(&world).await, [""; 0], "somebody may be at it");
+    world.store.abandon_openings(NOW, NOW).await.unwrap();
+    assert_eq!(closing(&world).await, [left.reference]);
 }
 
 async fn a_meeting_of_another_provider_gives_way(world: Arc<World>) {

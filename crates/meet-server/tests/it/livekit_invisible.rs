@@ -208,7 +208,6 @@ async fn leaves_and_returns(database: Database, absence: Absence, has_socket: bo
 }
 
 #[tokio::test]
-#[ignore = "who is seen again in a call is shown there since it came"]
 async fn turning_invisible_in_a_call_looks_like_leaving_it() {
     for has_socket in [true, false] {
         for database in databases().await {

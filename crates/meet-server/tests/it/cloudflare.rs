@@ -252,3 +252,43 @@ async fn an_app_without_the_preset_lets_nobody_in_and_says_nothing_of_it() {
     tend(&server).await;
     assert_eq!(cloudflare.live_meetings(), [other], "other meetings of the app are left alone");
 }
+
+#[tokio::test]
+async fn looking_for_a_meeting_whose_answer_was_lost_disturbs_nobody_in_the_one_that_followed() {
+    for database in databases().await {
+        let (cloudflare, server) = start_on(database, false).await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let ann = owner.session("Ann").await;
+        cloudflare.fail(Step::CreateMeeting, Fault::CutAfter);
+        assert_eq!(ann.ask_for_call(&room).await.refusal(502), "provider_failed");
+        assert_eq!(cloudflare.live_meetings().len(), 1, "it was opened all the same");
+        assert!(cloudflare.enter(&ann.call_token(&room).await));
+        tend(&server).await;
+        assert_eq!(owner.names_in_call(&room).await, ["Ann"]);
+        let mut events = owner.stream(&format!("/api/rooms/{room}/events?since=0")).await;
+        events.expect("hello").await;
+        for _ in 0..4 {
+            tend(&server).await;
+        }
+        assert_eq!(cloudflare.live_meetings().len(), 1, "the one without an answer is closed");
+        owner.say(&room, "ann", "nothing happened in the call").await;
+        assert_eq!(events.next().await.unwrap().name, "message");
+        assert_eq!(owner.names_in_call(&room).await, ["Ann"]);
+    }
+}
+
+#[tokio::test]
+async fn an_opening_that_a_crash_cut_off_is_looked_for_by_itself() {
+    for database in databases().await {
+        let (cloudflare, server) = start_on(database, false).await;
+        let owner = server.new_tenant().await;
+        let room = owner.room("planning").await;
+        let (store, now) = (server.app.store(), server.clock.now());
+        let id = owner.get("/api/keys").await.expect(200)["id"].as_str().unwrap().parse().unwrap();
+        store.begin_meeting(id, room.parse().unwrap(), "realtimekit", "cut-off", now).await.unwrap();
+        cloudflare.add_meeting("meet-ai cut-off", false);
+        tend(&server).await;
+        eventually("the meeting to be closed", || cloudflare.live_meetings().is_empty()).await;
+    }
+}

@@ -290,19 +290,26 @@ async fn a_session_that_ends_while_its_bearer_comes_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_half_open_is_closed_when_the_room_gets_another() {
+async fn what_a_crash_left_half_open_is_closed_with_and_without_another_caller() {
     for database in databases().await {
         let kit = Kit::on(database).await;
         let Kit { cloudflare, server, owner, room } = &kit;
-        let (tenant, id) = (owner.tenant().await, room.parse().unwrap());
-        let begun = server.app.store().begin_meeting(tenant, id, "realtimekit", "cut off", server.clock.now()).await;
-        assert!(matches!(begun, Ok(Begun::Started(_))));
-        let orphan = cloudflare.add_meeting("meet-ai cut off", false);
-        let strangers = cloudflare.add_meeting("meet-ai cut off by others", false);
+        let (tenant, quiet) = (owner.tenant().await, owner.room("quiet").await);
+        let mut orphans = Vec::new();
+        for (room, reference) in [(room, "cut off"), (&quiet, "forgotten")] {
+            let (room, now) = (room.parse().unwrap(), server.clock.now());
+            let begun = server.app.store().begin_meeting(tenant, room, "realtimekit", reference, now).await;
+            assert!(matches!(begun, Ok(Begun::Started(_))));
+            orphans.push(cloudflare.add_meeting(&format!("meet-ai {reference}"), false));
+        }
+        let of_others = cloudflare.add_meeting("meet-ai cut off by others", false);
         owner.session("Ann").await.call_token(room).await;
         kit.settle().await;
         let live = cloudflare.live_meetings();
-        assert!(live.len() == 2 && !live.contains(&orphan) && live.contains(&strangers), "{live:?}");
+        assert!(live.len() == 2 && live.contains(&of_others), "{live:?}");
+        assert!(orphans.iter().all(|orphan| !live.contains(orphan)), "{live:?}");
+        owner.session("Ann").await.call_token(&quiet).await;
+        assert_eq!(cloudflare.live_meetings().len(), 3);
     }
 }
 

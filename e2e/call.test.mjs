@@ -314,6 +314,12 @@ const sfu = await serviceDouble(({ path, text }) => {
   return path.startsWith('/twirp/') ? { body: {} } : undefined;
 });
 after(() => sfu.stop());
+const LIVEKIT = {
+  MEET_AI_CONFERENCE__PROVIDER: 'livekit',
+  MEET_AI_LIVEKIT__URL: sfu.url,
+  MEET_AI_LIVEKIT__API_KEY: 'devkey',
+  MEET_AI_LIVEKIT__API_SECRET: 'a secret of more than thirty-two bytes',
+};
 
 story(
   'the client of a LiveKit server runs under the policy of the page, connects there, and says when it is not let in',
@@ -328,12 +334,95 @@ story(
     assert.ok(sfu.asked.some(({ path }) => path.startsWith('/rtc')), 'the client never asked for the call');
     await ann.says('the chat goes on');
   },
-  {
-    MEET_AI_CONFERENCE__PROVIDER: 'livekit',
-    MEET_AI_LIVEKIT__URL: sfu.url,
-    MEET_AI_LIVEKIT__API_KEY: 'devkey',
-    MEET_AI_LIVEKIT__API_SECRET: 'a secret of more than thirty-two bytes',
+  LIVEKIT,
+);
+
+// A client of calls that carries pictures and no network, in the place of the real one.
+const SEEN = `
+  export class RtcClient {
+    carries = true;
+    constructor(url, hear) {
+      this.hear = hear;
+      window.call = this;
+      this.people = [];
+    }
+    picture(color) {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [320, 240];
+      const pen = canvas.getContext('2d');
+      const draw = () => { pen.fillStyle = color; pen.fillRect(0, 0, 320, 240); };
+      draw();
+      setInterval(draw, 50);
+      return canvas.captureStream(10).getVideoTracks()[0];
+    }
+    sound() {
+      const audio = new AudioContext();
+      return audio.createMediaStreamDestination().stream.getAudioTracks()[0];
+    }
+    is(...people) {
+      const nobody = { kind: 'human', isMe: false, isSpeaking: false, isMuted: false, sounds: [], camera: null, screen: null };
+      this.hear({ type: 'people', people: people.map((one) => ({ ...nobody, id: one.name, ...one })) });
+    }
+    async join() { this.is({ name: 'Ann', isMe: true, isMuted: true }); }
+    async send(source, on) {
+      if (this.refuses?.[source]) throw new DOMException('no', this.refuses[source]);
+      if (source === 'camera') this.is({ name: 'Ann', isMe: true, camera: on ? this.picture('teal') : null });
+    }
+    leave() { window.left = (window.left ?? 0) + 1; }
+  }`;
+
+story(
+  'cameras, screens and voices are shown, and what goes wrong with a device is said',
+  async ({ sit }) => {
+    const ann = await sit('Ann', { permissions: ['microphone'] });
+    await ann.context.route(/assets\/rtc-/, (route) => route.fulfill({ contentType: 'text/javascript', body: SEEN }));
+    await calls(ann, 'all there is', { camera: true });
+    await ann.button('Mute').waitFor();
+    await ann.button('Start camera').click();
+    const plays = (label) =>
+      ann.page.getByLabel(label, { exact: true }).evaluate((video) => new Promise((resolve) => (video.videoWidth > 0 ? resolve() : (video.onresize = resolve))));
+    await plays('Camera of Ann');
+    await ann.button('Stop camera').waitFor();
+
+    await ann.page.evaluate(() =>
+      call.is(
+        { name: 'Ann', isMe: true },
+        { name: 'Bob', isSpeaking: true, sounds: [call.sound()], camera: call.picture('maroon'), screen: call.picture('navy') },
+        { name: 'scout', kind: 'agent', isMuted: true },
+      ),
+    );
+    await plays('Camera of Bob');
+    await plays('Screen of Bob');
+    const tile = (name) => inCall(ann).getByRole('listitem').filter({ hasText: name });
+    await tile('Bob').getByText('speaking').waitFor();
+    await tile('scout').getByText('muted').waitFor();
+    await tile('scout').getByText('agent').waitFor();
+    assert.equal(await ann.page.locator('audio').count(), 1);
+    await isAccessible(ann, 'a call with a screen');
+
+    // One goes on hearing the others while the chat covers the call.
+    await ann.page.setViewportSize({ width: 360, height: 740 });
+    await tab(ann, 'Chat').click();
+    await inCall(ann).waitFor({ state: 'detached' });
+    assert.equal(await ann.page.locator('audio').count(), 1);
+    await tab(ann, 'Call').click();
+    await plays('Screen of Bob');
+    assert.equal(await ann.page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
+
+    await ann.page.evaluate(() => call.hear({ type: 'muted' }));
+    await notice(ann, 'Somebody muted you.').waitFor();
+    await ann.button('Unmute').click();
+    await notice(ann, 'Somebody muted you.').waitFor({ state: 'detached' });
+    await ann.button('Mute').click();
+    await ann.page.evaluate(() => (call.refuses = { microphone: 'NotAllowedError' }));
+    await ann.button('Unmute').click();
+    await notice(ann, 'does not let this page use the microphone').waitFor();
+    await ann.page.evaluate(() => call.hear({ type: 'ended', how: 'removed' }));
+    await ann.heading('You were removed from the call').waitFor();
+    assert.equal(await ann.page.locator('audio').count(), 0);
+    assert.equal(await ann.page.evaluate(() => window.left), 1);
   },
+  LIVEKIT,
 );
 
 // The client reads of a token whose it is before it asks anybody.

@@ -31,7 +31,7 @@ export type Invite = Whole<Schemas['Invite']>;
 export type NewInvite = Whole<Schemas['NewInvite']>;
 
 export type SendMessage = Pick<Schemas['SendMessage'], 'sender' | 'sender_type' | 'reply_to'> & { content: string };
-export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history'>;
+export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history' | 'media'>;
 
 /** What comes on the channels of the connection that belong to no room. A type that is not listed here is ignored. */
 export type LiveEvent =

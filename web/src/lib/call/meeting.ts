@@ -38,7 +38,7 @@ export class MeetingClient implements CallClient {
   async join(token: string): Promise<void> {
     try {
       const meeting = await RealtimeKit.init({ authToken: token, defaults: { audio: false, video: false } });
-      if (this.#leaving) return void meeting.leave();
+      if (this.#leaving) return void meeting.leave().catch(() => undefined);
       this.#meeting = meeting;
       this.#watch(meeting);
       await meeting.join();
@@ -66,7 +66,8 @@ export class MeetingClient implements CallClient {
 
   leave(): void {
     this.#leaving = true;
-    void this.#meeting?.leave();
+    // What cannot be left was not joined.
+    this.#meeting?.leave().catch(() => undefined);
   }
 
   #watch({ self, participants, meta }: Meeting): void {

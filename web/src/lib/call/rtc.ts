@@ -97,7 +97,7 @@ export class RtcClient implements CallClient {
 
   leave(): void {
     this.#leaving = true;
-    void this.#room.disconnect();
+    this.#room.disconnect().catch(() => undefined);
   }
 
   #sends(publication: TrackPublication, on: boolean): void {

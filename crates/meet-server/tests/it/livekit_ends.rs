@@ -75,9 +75,41 @@ impl People {
     }
 }
 
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
+/// Has everybody come again by the token of before, which LiveKit takes for as long as it holds, and asserts that only
+/// those stay who may.
+async fn come_back(scene: &Scene, tokens: &[String], stay: &[&str], why: &str) {
+    let Scene { server, livekit, .. } = scene;
+    for is_told in [true, false] {
+        for token in tokens {
+            assert_ne!(livekit.join(token).err(), Some(Refusal::Revoked));
+        }
+        assert_eq!(sorted(scene.there()), ["Ann", "Bob", "Gil", "Key"], "{why}");
+        if is_told {
+            scene.told().await;
+        }
+        while livekit.webhook().is_some() {}
+        server.tend(Duration::from_secs(10)).await;
+        server.tend(Duration::ZERO).await;
+        // A room that is gone is looked at no more by itself: a webhook has to tell.
+        if is_told || !stay.is_empty() {
+            assert_eq!(sorted(scene.there()), stay, "{why}, told: {is_told}");
+        }
+        while livekit.webhook().is_some() {}
+    }
+    // No token of before holds any more, and whoever still is there by one is put out unasked.
+    for _ in 0..2 {
+        server.tend(LATER).await;
+    }
+    assert_eq!(sorted(scene.there()), stay, "{why}");
+}
+
 #[tokio::test]
 async fn whoever_loses_its_right_is_put_out_and_nobody_else() {
-    let all = ["Ann", "Bob", "Gil", "Key"];
     let rows: [(End, &[&str]); 6] = [
         (End::Rotated, &[]),
         (End::SignedOut, &["Bob", "Gil", "Key"]),
@@ -104,39 +136,13 @@ async fn whoever_loses_its_right_is_put_out_and_nobody_else() {
 
             people.end(&scene, end).await;
             server.tend(Duration::ZERO).await;
-            let names = |mut names: Vec<String>| {
-                names.sort();
-                names
-            };
-            assert_eq!(names(scene.there()), stay, "{end:?}");
+            assert_eq!(sorted(scene.there()), stay, "{end:?}");
             scene.told().await;
-            // Whoever was put out comes back by its old token, which LiveKit takes for as long as it holds.
-            for told in [true, false] {
-                for token in &tokens {
-                    assert_ne!(livekit.join(token).err(), Some(Refusal::Revoked));
-                }
-                assert_eq!(names(scene.there()), all, "{end:?}");
-                if told {
-                    scene.told().await;
-                }
-                while livekit.webhook().is_some() {}
-                server.tend(Duration::from_secs(10)).await;
-                server.tend(Duration::ZERO).await;
-                // A room that is gone is looked at no more by itself: a webhook has to tell.
-                if told || !stay.is_empty() {
-                    assert_eq!(names(scene.there()), stay, "{end:?}, told: {told}");
-                }
-                while livekit.webhook().is_some() {}
-            }
-            // No token of before holds any more, and whoever still is there by one is put out unasked.
-            for _ in 0..2 {
-                server.tend(LATER).await;
-            }
-            assert_eq!(names(scene.there()), stay, "{end:?}");
+            come_back(&scene, &tokens, stay, &format!("{end:?}")).await;
             assert_eq!(livekit.participants(&elsewhere).len(), 1, "{end:?}: another tenant's call goes on");
             assert_eq!(other.names_in_call(&elsewhere).await, ["Ann"]);
             if !stay.is_empty() {
-                assert_eq!(names(owner.names_in_call(room).await), stay, "{end:?}");
+                assert_eq!(sorted(owner.names_in_call(room).await), stay, "{end:?}");
             }
         }
     }

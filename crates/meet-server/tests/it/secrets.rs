@@ -160,8 +160,25 @@ async fn nothing_that_livekit_fails_at_tells_a_secret() {
     secrets.assert_nowhere_in(&log);
 }
 
-fn visitor(caller: &Caller) -> Caller {
-    caller.stranger().with_header("origin", &format!("https://{SITE}"))
+/// Ways in which Cloudflare fails, with secrets in what it says.
+fn faults() -> [cloudflare::Fault; 7] {
+    [
+        cloudflare::Fault::Status(401, 10_000),
+        cloudflare::Fault::Status(500, 1),
+        cloudflare::Fault::Status(200, 1),
+        cloudflare::Fault::Says(200, format!("junk with {API_TOKEN}")),
+        cloudflare::Fault::Says(422, json!({ "success": false, "error": { "message": API_TOKEN } }).to_string()),
+        cloudflare::Fault::Cut,
+        cloudflare::Fault::CutAmid,
+    ]
+}
+
+/// A stranger's request for the call of a name, with a token of Turnstile.
+async fn show(secrets: &mut Secrets, caller: &Caller, token: &str) {
+    secrets.keep(token);
+    let page = caller.stranger().with_header("origin", &format!("https://{SITE}"));
+    let body = json!({ "room": "red", "name": "Eve", "turnstileToken": token });
+    secrets.take(&page.post_json("/api/token", body).await);
 }
 
 #[tokio::test]
@@ -178,17 +195,6 @@ async fn nothing_that_cloudflare_fails_at_tells_a_secret() {
     for secret in [API_TOKEN, TURNSTILE_SECRET, owner.token(), ann.token()] {
         secrets.keep(secret);
     }
-    let faults = || {
-        [
-            cloudflare::Fault::Status(401, 10_000),
-            cloudflare::Fault::Status(500, 1),
-            cloudflare::Fault::Status(200, 1),
-            cloudflare::Fault::Says(200, format!("junk with {API_TOKEN}")),
-            cloudflare::Fault::Says(422, format!("{{\"success\":false,\"error\":{{\"message\":\"{API_TOKEN}\"}}}}")),
-            cloudflare::Fault::Cut,
-            cloudflare::Fault::CutAmid,
-        ]
-    };
     for step in [Step::CreateMeeting, Step::AddParticipant] {
         for fault in faults() {
             cloudflare.fail(step, fault);
@@ -199,15 +205,10 @@ async fn nothing_that_cloudflare_fails_at_tells_a_secret() {
     }
     for fault in faults() {
         cloudflare.fail(Step::Siteverify, fault);
-        let token = cloudflare.solve("evil.example");
-        secrets.keep(&token);
-        let body = json!({ "room": "red", "name": "Eve", "turnstileToken": token });
-        secrets.take(&visitor(&owner).post_json("/api/token", body).await);
+        show(&mut secrets, &owner, &cloudflare.solve("evil.example")).await;
     }
     for token in [cloudflare.solve(SITE), "a-token-that-is-made-up".to_owned(), cloudflare.solve("evil.example")] {
-        secrets.keep(&token);
-        let body = json!({ "room": "red", "name": "Eve", "turnstileToken": token });
-        secrets.take(&visitor(&owner).post_json("/api/token", body).await);
+        show(&mut secrets, &owner, &token).await;
     }
     let caller = server.stranger();
     let request = caller.request(Method::POST, "/internal/conference/events").header("rtk-signature", "bm9uZQ==");

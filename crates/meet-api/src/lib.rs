@@ -16,7 +16,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use frame::{CallChange, ClientFrame, PresenceChange, ServerFrame};
 pub use id::{InviteId, MessageId, RoomId, SessionId, TenantId, UserId};
 pub use model::{
-    Call, CallParticipant, ChosenStatus, ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember, Role,
-    Room, RoomDetails, RoomPresence, SeenStatus, Status, User, UserStatus, Visibility,
+    Call, CallParticipant, ChosenStatus, ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember,
+    Role, Room, RoomDetails, RoomPresence, SeenStatus, Status, User, UserStatus, Visibility,
 };
 pub use time::Timestamp;

@@ -46,8 +46,8 @@ mod sweep;
 mod tasks;
 mod telemetry;
 pub mod tokens;
-mod turnstile;
 mod turns;
+mod turnstile;
 mod web;
 mod welcome;
 

@@ -423,7 +423,9 @@ impl Field for Signup {
 impl Field for Provider {
     fn read(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|provider| provider.as_str() == text);
-        known.ok_or_else(|| format!("must be {}, and {text:?} is none of them", Self::ALL.map(Self::as_str).join(" or ")))
+        known.ok_or_else(|| {
+            format!("must be {}, and {text:?} is none of them", Self::ALL.map(Self::as_str).join(" or "))
+        })
     }
 
     fn show(&self) -> Option<Value> {

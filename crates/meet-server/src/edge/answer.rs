@@ -58,7 +58,9 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::QuotaExceeded | ErrorCode::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::ProviderFailed => StatusCode::BAD_GATEWAY,
-        ErrorCode::ConferenceUnavailable | ErrorCode::Unavailable | ErrorCode::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::ConferenceUnavailable | ErrorCode::Unavailable | ErrorCode::Unknown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

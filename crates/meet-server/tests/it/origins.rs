@@ -6,16 +6,8 @@ use serde_json::{Value, json};
 use crate::support::{Caller, Ended, Realtime, Server, Setup, operations};
 
 /// Routes that look at no credential, so that a cookie is not one there.
-const WITHOUT_CREDENTIAL: &[&str] = &[
-    "create-key",
-    "sign-in",
-    "healthz",
-    "readyz",
-    "metrics",
-    "openapi",
-    "hear-conference",
-    "attend-demo-call",
-];
+const WITHOUT_CREDENTIAL: &[&str] =
+    &["create-key", "sign-in", "healthz", "readyz", "metrics", "openapi", "hear-conference", "attend-demo-call"];
 /// Routes of the realtime gateway: a token in the first frame says who connects, so that a cookie is not one there either.
 const BY_TOKEN: &[&str] =
     &["connection-websocket", "connection-http-stream", "connection-sse", "connection-sse-by-post", "emulation"];

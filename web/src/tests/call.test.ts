@@ -54,7 +54,7 @@ describe('the state of a call', () => {
   });
 
   it('says what is wrong with a device until it is asked for again', () => {
-    const broken = through(...inside, { type: 'asked', source: 'camera' }, { type: 'device', source: 'camera', problem: 'no camera' });
+    const broken = through(...inside, { type: 'asked', source: 'camera' }, { type: 'device', source: 'camera', problem: 'no camera', on: false });
     expect(broken).toMatchObject({ sending: { camera: 'off' }, trouble: { camera: 'no camera' } });
     expect(step(broken, { type: 'asked', source: 'camera' })).toMatchObject({ sending: { camera: 'starting' }, trouble: {} });
   });
@@ -182,6 +182,15 @@ describe('the call of the page', () => {
     second.hear({ type: 'ended', how: 'removed' });
     expect(call.state).toMatchObject({ phase: 'out', ending: 'removed' });
     expect(second.left).toBe(1);
+  });
+
+  it('does not look silent when it could not be silenced', async () => {
+    const client = await joins('microphone');
+    client.device = new Error('no');
+    call.toggle('microphone');
+    await settle();
+    expect(call.state.sending.microphone).toBe('on');
+    expect(call.state.trouble.microphone).toContain('could not be turned off');
   });
 
   it('asks for a device once, however often it is clicked', async () => {

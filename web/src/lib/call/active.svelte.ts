@@ -57,7 +57,10 @@ export class ActiveCall {
       await client.send(source, on);
       if (stay === this.#stay) this.#step({ type: 'sending', source, on });
     } catch (error) {
-      if (stay === this.#stay) this.#step({ type: 'device', source, problem: explainDevice(source, error, isSecureContext) });
+      if (stay !== this.#stay) return;
+      // What could not be turned off must not look as if it were.
+      const problem = on ? explainDevice(source, error, isSecureContext) : `The ${source} could not be turned off. Leave the call to be sure.`;
+      this.#step({ type: 'device', source, problem, on: !on });
     }
   }
 

@@ -28,7 +28,8 @@ export type CallEvent =
   | { type: 'leave' }
   /** Somebody wants to send, which may need a permission first. */
   | { type: 'asked'; source: Source }
-  | { type: 'device'; source: Source; problem: string };
+  /** A device did not do what it was asked for: it did not start, or is on still. */
+  | { type: 'device'; source: Source; problem: string; on: boolean };
 
 const silent: CallState['sending'] = { microphone: 'off', camera: 'off', screen: 'off' };
 
@@ -62,11 +63,11 @@ export function step(state: CallState, event: CallEvent): CallState {
     case 'asked':
       return { ...sending(state, event.source, 'starting'), trouble: without(state.trouble, event.source) };
     case 'sending': {
-      const next = sending(state, event.source, event.on ? 'on' : 'off');
+      const next = { ...sending(state, event.source, event.on ? 'on' : 'off'), trouble: without(state.trouble, event.source) };
       return event.source === 'microphone' && event.on ? { ...next, silenced: false } : next;
     }
     case 'device':
-      return { ...sending(state, event.source, 'off'), trouble: { ...state.trouble, [event.source]: event.problem } };
+      return { ...sending(state, event.source, event.on ? 'on' : 'off'), trouble: { ...state.trouble, [event.source]: event.problem } };
     case 'muted':
       return { ...sending(state, 'microphone', 'off'), silenced: true };
     case 'leave':

@@ -102,7 +102,7 @@ story(
     await bob.button('Open a new call').click();
     await seesInCall(bob, 'Bob');
   },
-  { ...FAKE, MEET_AI_QUICK_ROOMS__MAX_AGE_SECONDS: '4' },
+  { ...FAKE, MEET_AI_QUICK_ROOMS__MAX_AGE_SECONDS: '6' },
 );
 
 story(

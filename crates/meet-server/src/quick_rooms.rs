@@ -11,8 +11,8 @@ use meet_api::{
     text::{RoomName, TextError, UserName},
 };
 use meet_store::{
-    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, StoredRoom,
-    TenantKind,
+    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, QuickRoom,
+    StoredRoom, TenantKind,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -115,7 +115,11 @@ impl App {
         let wanted = body.media.unwrap_or(Media::Audio);
         let stored = self.quick_room(conference, &room, wanted, body.enable_bot == Some(true)).await?;
         let type_conflict = wanted == Media::Audio && stored.room.media == Media::Screenshare;
-        let (entered, pass, session) = self.let_visitor_in(conference, visitor, &stored, &name).await?;
+        let let_in = self.let_visitor_in(conference, visitor, &stored, &name).await;
+        if matches!(let_in, Err(Error::Expired)) {
+            self.free_name(&room, &stored).await?;
+        }
+        let (entered, pass, session) = let_in?;
         let (chat_token, session) = match pass {
             Pass::Token => (session.map(|token| token.expose_secret().to_owned()), None),
             Pass::Cookie | Pass::Own(_) => (None, session),
@@ -327,6 +331,17 @@ impl App {
         self.end_credential(tenant, None);
         self.wake_purger();
         Ok(())
+    }
+
+    /// Frees the name of a room whose end is being told: it ended while somebody came, who is the one that had to be told.
+    async fn free_name(&self, name: &RoomName, told: &StoredRoom) -> Result<(), Error> {
+        let _turn = self.calls().names.of(name.as_str().to_owned()).await;
+        match self.store().quick_room(name.as_str()).await? {
+            Some(found) if found.room_id != told.room.id => Ok(()),
+            Some(QuickRoom { ended_at: None, .. }) => self.end_quick_room(told.tenant, told.room.id, false).await,
+            Some(_) => Ok(self.store().take_tombstone(name.as_str(), self.steady_now()).await.map(drop)?),
+            None => Ok(()),
+        }
     }
 
     /// Ends the rooms without an owner whose time is over.

@@ -257,6 +257,9 @@ async fn a_name_that_ends_while_somebody_comes_lets_nobody_in() {
         };
         let (answer, ()) = tokio::join!(owner.enter("standup", "Ann"), end);
         assert_eq!(answer.refusal(410), "expired", "{step:?}");
+        // Nobody else is told.
+        owner.enter("standup", "Bob").await.expect(200);
+        kit.server.clock.advance(Duration::from_hours(2));
         kit.settle().await;
         kit.assert_books_balance().await;
         assert!(cloudflare.live_meetings().is_empty(), "{step:?}");

@@ -2,7 +2,7 @@
 //!
 //! A provider knows meetings and who is in them; it knows no tenants, sessions or rights of ours, keeps nothing that we
 //! could not make again, and names of vendors end here. Which meeting belongs to which room, and who may be in it, is
-//! [`crate::calls`]' to decide and the store's to keep. Times and identities are arguments.
+//! `calls`' to decide and the store's to keep. Times and identities are arguments.
 
 mod fake;
 pub(crate) mod http;

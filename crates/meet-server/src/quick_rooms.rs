@@ -31,7 +31,7 @@ use crate::{
 const MAX_ROOM: usize = 64;
 /// The most characters of a visitor's name.
 const MAX_NAME: usize = 32;
-/// For how long a browser without a login is known: for longer than any room that it comes into by a name.
+/// For how long a browser without a login is known after it came into a room by a name; until the room's end in any case.
 const VISITOR_LIFE: Duration = Duration::from_hours(24);
 /// How many rooms that have ended are put away at a time.
 const PAGE: u32 = 100;
@@ -294,13 +294,15 @@ impl App {
         token: &SecretString,
     ) -> Admission {
         let now = self.clock().now();
+        let expires_at = stored.room.expires_at.unwrap_or(now);
+        let visitor_until = now.plus(VISITOR_LIFE).max(expires_at);
         let (id, digest) = (SessionId::from_uuid(self.clock().uuid()), secret::digest(token.expose_secret()));
         let entry = match pass {
-            Pass::Own(session) => Entry::Grant { session },
+            Pass::Own(session) => Entry::Grant { session, visitor_until },
             Pass::Cookie => Entry::Visitor {
                 session: id,
                 digest,
-                expires_at: now.plus(VISITOR_LIFE),
+                expires_at: visitor_until,
                 tenant: TenantId::from_uuid(self.clock().uuid()),
                 user: self.new_user_id(),
             },
@@ -318,7 +320,7 @@ impl App {
             },
             entry,
             now: self.steady_now(),
-            expires_at: stored.room.expires_at.unwrap_or(now),
+            expires_at,
         }
     }
 
@@ -344,20 +346,22 @@ impl App {
         }
     }
 
-    /// Ends the rooms without an owner whose time is over.
+    /// Ends the rooms without an owner whose time is over. One whose name somebody is at is left to it, or to the next
+    /// time.
     pub(crate) async fn end_quick_rooms(&self) -> Result<(), Error> {
         loop {
-            let ended = self.store().quick_rooms_that_ended(self.steady_now(), PAGE).await?;
-            let is_last = ended.len() < PAGE as usize;
-            for (tenant, room, name) in ended {
-                let _turn = self.calls().names.of(name.clone()).await;
+            let over = self.store().quick_rooms_that_ended(self.steady_now(), PAGE).await?;
+            let (found, mut ended) = (over.len(), 0);
+            for (tenant, room, name) in over {
+                let Some(_turn) = self.calls().names.try_of(name.clone()) else { continue };
                 // Somebody may have been told just now, and have made another one.
                 let found = self.store().quick_room(name).await?;
                 if found.is_some_and(|found| found.room_id == room && found.ended_at.is_none()) {
                     self.end_quick_room(tenant, room, true).await?;
+                    ended += 1;
                 }
             }
-            if is_last {
+            if found < PAGE as usize || ended == 0 {
                 return Ok(());
             }
         }

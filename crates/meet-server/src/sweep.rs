@@ -59,7 +59,6 @@ impl App {
     /// # Errors
     /// [`Error::Store`]; the next look then covers this one's time too.
     pub async fn sweep(&self) -> Result<(), Error> {
-        self.end_quick_rooms().await?;
         let mut noticed = self.sweeper().noticed.lock().await;
         let now = self.steady_now();
         self.hub().end_expired(now);
@@ -82,7 +81,8 @@ impl App {
         }
         noticed.rooms.extend(ended.into_iter().map(|(_, room)| room));
         noticed.until = now;
-        Ok(())
+        drop(noticed);
+        self.end_quick_rooms().await
     }
 
     /// The rooms whose time is over behind `from` and not behind `until`.

@@ -35,6 +35,16 @@ impl<K: Eq + Hash + Clone> Turns<K> {
     }
 }
 
+impl<K: Eq + Hash + Clone> Turns<K> {
+    /// The turn of a key, unless somebody has it.
+    pub(crate) fn try_of(&self, key: K) -> Option<Turn<'_, K>> {
+        let lock = Arc::clone(self.table().entry(key.clone()).or_default());
+        let mut turn = Turn { turns: self, key, guard: None };
+        turn.guard = Some(lock.try_lock_owned().ok()?);
+        Some(turn)
+    }
+}
+
 impl<K: Eq + Hash> Turns<K> {
     fn table(&self) -> MutexGuard<'_, HashMap<K, Arc<Mutex<()>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,6 +79,7 @@ mod tests {
         let mut third = Box::pin(turns.of("room"));
         assert!(futures_util::poll!(&mut third).is_pending());
         drop(third);
+        assert!(turns.try_of("room").is_none() && turns.try_of("a third").is_some());
         drop((second, other));
         assert_eq!(turns.table().len(), 0);
     }

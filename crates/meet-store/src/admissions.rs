@@ -62,6 +62,8 @@ pub enum Entry {
     Grant {
         /// The session.
         session: SessionId,
+        /// Until when it lasts at least, when it is one of the visitors' tenant.
+        visitor_until: Timestamp,
     },
     /// A grant that is added to a new session of the visitors' tenant, which by itself reaches no room.
     Visitor {
@@ -102,7 +104,7 @@ async fn admit(conn: &mut Conn<'_>, new: &Admission) -> Result<Admitted, StoreEr
         room_in_force!("$4")
     );
     let Admission { tenant, room, seat, now, .. } = new;
-    let granted = if let Entry::Grant { session } = new.entry { Some(session) } else { None };
+    let granted = if let Entry::Grant { session, .. } = new.entry { Some(session) } else { None };
     hold_credential(conn, tenant, granted, &seat.reference).await?;
     let found = conn.one(ROOM, &params![tenant, room, &seat.reference, now], |row| row.count(0)).await?;
     let Some(generation) = found else { return Ok(Admitted::Gone) };
@@ -149,7 +151,12 @@ async fn enter(conn: &mut Conn<'_>, new: &Admission, generation: u64) -> Result<
             insert_session(conn, &session).await?;
             Ok((user_of(&new.user), *id))
         }
-        Entry::Grant { session } => Ok((grant(conn, new, session).await?, *session)),
+        Entry::Grant { session, visitor_until } => {
+            const RENEW: &str = "UPDATE sessions SET expires_at = $2 WHERE id = $1 AND expires_at < $2 \
+                                 AND key_id IN (SELECT id FROM api_keys WHERE kind = 'visitors')";
+            conn.execute(RENEW, &params![session, visitor_until]).await?;
+            Ok((grant(conn, new, session).await?, *session))
+        }
         Entry::Visitor { session, digest, expires_at, tenant, user } => {
             let (tenant, generation) = visitors(conn, tenant, new.now).await?;
             let visitor = NewUser { id: *user, ..new.user.clone() };

@@ -228,6 +228,15 @@ impl Store {
         .await
     }
 
+    /// Forgets a seat, unless it was given a token since that ends at `end` or later.
+    pub async fn forget_expired_seat(&self, identity: &str, end: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM seats WHERE identity = $1 AND expires_at < $2";
+        self.write((identity.to_owned(), end), |conn, (identity, end)| {
+            async move { conn.execute(SQL, &params![identity, end]).await.map(drop) }.boxed()
+        })
+        .await
+    }
+
     /// Forgets a seat.
     pub async fn forget_seat(&self, identity: impl Into<String>) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM seats WHERE identity = $1";

@@ -523,7 +523,7 @@ export interface paths {
         put?: never;
         /**
          * Get a token for a room's call.
-         * @description For ten minutes it opens the call to you, with what your role and the room allow: the microphone in audio rooms, camera
+         * @description Until it ends it opens the call to you, with what your role and the room allow: the microphone in audio rooms, camera
          *     and screen as well in screenshare rooms, listening only for spectators. `GET /realtime/config` says where to bring it.
          */
         post: operations["get-conference-token"];

@@ -1,36 +1,44 @@
 //! What happened lately in the calls of rooms, in memory: who was let in and may be on its way, and whether anything was
-//! heard since somebody looked. Lost at a restart, which makes the next look come sooner and nothing else.
+//! heard since somebody looked. Lost at a restart, after which those who had a token and had not come are not counted.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use crate::hub::Address;
 
-/// For how long somebody with a token counts as being on its way: as long as the token lets it in.
+/// For how long somebody with a token counts as being on its way: as long as our own tokens let it in. Those of a provider
+/// may hold for longer, and a place cannot wait for that long.
 const ON_ITS_WAY: Duration = Duration::from_mins(10);
 /// For how long a room in which nobody is seen is looked at after its last token.
-const INTERESTING: Duration = Duration::from_mins(15);
+const INTERESTING: Duration = Duration::from_hours(1);
 /// The most that are on record for a room into which any number may come.
 const MAX_LET_IN: usize = 1000;
 
 /// What happened lately, by room.
 #[derive(Default)]
-pub(crate) struct Activity(Mutex<HashMap<Address, Lately>>);
+pub(crate) struct Activity {
+    rooms: Mutex<HashMap<Address, Lately>>,
+    /// How often something was heard of any room.
+    heard: AtomicU64,
+}
 
 #[derive(Default)]
 struct Lately {
     /// Who was let in, and when, the oldest first.
     let_in: Vec<(String, Duration)>,
-    /// How often something was heard.
+    /// The number of what was heard last.
     heard: u64,
 }
 
 impl Activity {
     fn rooms(&self) -> MutexGuard<'_, HashMap<Address, Lately>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that somebody gets a token, unless there are as many as there may be: those who are `there`, and those on
@@ -38,12 +46,14 @@ impl Activity {
     pub(crate) fn let_in(&self, room: Address, identity: &str, there: &[String], most: u64, now: Duration) -> bool {
         let mut rooms = self.rooms();
         let lately = rooms.entry(room).or_default();
-        lately.let_in.retain(|(who, at)| who != identity && now < *at + INTERESTING);
-        let coming = |(who, at): &&(String, Duration)| now < *at + ON_ITS_WAY && !there.contains(who);
+        lately.let_in.retain(|(_, at)| now < *at + INTERESTING);
+        let coming =
+            |(who, at): &&(String, Duration)| who != identity && now < *at + ON_ITS_WAY && !there.contains(who);
         let coming = lately.let_in.iter().filter(coming).count();
         if most > 0 && (there.len() + coming) as u64 >= most {
             return false;
         }
+        lately.let_in.retain(|(who, _)| who != identity);
         if most == 0 && lately.let_in.len() >= MAX_LET_IN {
             lately.let_in.remove(0);
         }
@@ -60,11 +70,12 @@ impl Activity {
 
     /// Notes that something was heard of a room.
     pub(crate) fn heard(&self, room: Address) {
-        self.rooms().entry(room).or_default().heard += 1;
+        let number = self.heard.fetch_add(1, Ordering::Relaxed) + 1;
+        self.rooms().entry(room).or_default().heard = number;
     }
 
-    /// How often something was heard of a room.
-    pub(crate) fn times_heard(&self, room: Address) -> u64 {
+    /// The number of what was heard last of a room: another one whenever something was.
+    pub(crate) fn last_heard(&self, room: Address) -> u64 {
         self.rooms().get(&room).map_or(0, |lately| lately.heard)
     }
 
@@ -129,6 +140,6 @@ mod tests {
         activity.heard(room);
         assert_eq!(activity.interesting(Duration::from_secs(1)), [room]);
         assert_eq!(activity.interesting(INTERESTING), []);
-        assert_eq!(activity.times_heard(room), 0);
+        assert_eq!(activity.last_heard(room), 0);
     }
 }

@@ -5,12 +5,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use meet_store::{Meeting, StoredSeat};
+use tokio::sync::Notify;
 
 use crate::{
     app::App,
@@ -21,9 +22,8 @@ use crate::{
 
 use super::{AT_A_TIME, EVERY, PAGE, failed, opening_of};
 
-/// How many meetings are closed, and how many people thrown out, in one go: whoever comes after them must not wait for a
-/// provider that is slow with all of them.
-const AT_ONCE: usize = 40;
+/// For how long one go takes on more: what has ended meanwhile must not wait for all of what had ended before.
+const BUDGET: Duration = Duration::from_secs(10);
 /// How many records are looked through in one go.
 const MAX_RECORDS: usize = 20_000;
 /// For how long a closed meeting and a lost seat are on record: longer than the ten minutes of a token, for which LiveKit
@@ -37,12 +37,14 @@ const LEEWAY: Duration = Duration::from_mins(2);
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 
-/// What was done already, and what failed, by our names of meetings and people.
+/// What was done already, and what failed, by our names of meetings or people.
 #[derive(Default)]
 pub(super) struct Kept {
     /// When each was done.
     done: HashMap<String, Duration>,
     tries: HashMap<String, Pause>,
+    /// What must be done again, though it may be under way.
+    undone: HashSet<String>,
 }
 
 /// When to try again what failed.
@@ -57,9 +59,22 @@ impl Kept {
         !self.done.contains_key(what) && self.tries.get(what).is_none_or(|pause| pause.until <= now)
     }
 
+    /// Begins with something: what undoes it from here on counts.
+    fn begin(&mut self, what: &str) {
+        self.undone.remove(what);
+    }
+
     fn done(&mut self, what: &str, now: Duration) {
         self.tries.remove(what);
-        self.done.insert(what.to_owned(), now);
+        if !self.undone.remove(what) {
+            self.done.insert(what.to_owned(), now);
+        }
+    }
+
+    /// Notes that something was undone, so that it is to be done again; what failed is not tried sooner for it.
+    fn undo(&mut self, what: &str) {
+        self.done.remove(what);
+        self.undone.insert(what.to_owned());
     }
 
     /// Whether it was done so long ago that nothing of before can undo it.
@@ -69,23 +84,35 @@ impl Kept {
 
     fn again(&mut self, what: &str, now: Duration) {
         let length = self.tries.get(what).map_or(EVERY, |pause| (pause.length * 2).min(MAX_PAUSE));
-        self.tries.insert(what.to_owned(), Pause { until: now + length, length });
-    }
-
-    fn forget(&mut self, what: &str) {
         self.done.remove(what);
-        self.tries.remove(what);
+        self.tries.insert(what.to_owned(), Pause { until: now + length, length });
     }
 
     /// Forgets what is on record no more.
     fn keep_only(&mut self, recorded: &HashSet<&str>) {
         self.done.retain(|what, _| recorded.contains(what.as_str()));
         self.tries.retain(|what, _| recorded.contains(what.as_str()));
+        self.undone.retain(|what| recorded.contains(what.as_str()));
+    }
+}
+
+/// One of the things that are done again and again: closing meetings, or throwing people out.
+#[derive(Default)]
+pub(super) struct Part {
+    kept: Mutex<Kept>,
+    /// Held for one go: two at once would do everything twice.
+    alone: tokio::sync::Mutex<()>,
+    pub(super) work: Notify,
+}
+
+impl Part {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl App {
-    /// Does all of it again and again. A round that panics is one that failed.
+    /// Does all of it again and again, each for itself, so that a provider that is slow with one delays no other.
     pub(crate) async fn keep_calls(self) {
         if self.conference().is_err() {
             return;
@@ -93,45 +120,77 @@ impl App {
         if let Err(error) = self.note_unknown_calls().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "who is in the calls is known later");
         }
+        let (closings, removals) = (&self.calls().closings.work, &self.calls().removals.work);
+        tokio::join!(
+            self.repeat(Some(closings), |app| async move { app.tend_meetings().await }),
+            self.repeat(Some(removals), |app| async move { app.tend_seats().await }),
+            self.repeat(None, |app| async move { app.tend_looks().await }),
+        );
+    }
+
+    /// Does something every few seconds, and when there is work. A go that panics is one that failed.
+    async fn repeat<F>(&self, work: Option<&Notify>, tend: impl Fn(Self) -> F)
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
         loop {
-            let app = self.clone();
-            match self.tasks().run(async move { app.tend_calls().await }).await {
+            match self.tasks().run(tend(self.clone())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "calls are tended later");
                 }
                 Err(_) => tracing::error!("tending the calls panicked; it goes on"),
             }
-            let _ = tokio::time::timeout(EVERY, self.calls().work.notified()).await;
+            let resting = async {
+                match work {
+                    Some(work) => work.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let _ = tokio::time::timeout(EVERY, resting).await;
         }
     }
 
-    /// Closes what has ended, throws out who has no right any more, and asks who is in the calls that are due; a few of
-    /// each, if there are many.
+    /// Closes what has ended, throws out who has no right any more, and asks who is in the calls that are due; of many,
+    /// some.
     ///
     /// # Errors
     /// [`Error::Store`]; what the provider does not do is tried again.
     pub async fn tend_calls(&self) -> Result<(), Error> {
-        let conference = self.conference()?;
+        let (removed, closed, looked) = tokio::join!(self.tend_seats(), self.tend_meetings(), self.tend_looks());
+        removed.and(closed).and(looked)
+    }
+
+    async fn tend_meetings(&self) -> Result<(), Error> {
+        let (conference, part) = (self.conference()?, &self.calls().closings);
         self.end_quick_rooms().await?;
         let now = self.steady_now();
         self.store().end_meetings(now).await?;
         self.store().abandon_openings(now.minus(OPENING), now).await?;
-        let _alone = self.calls().tending.lock().await;
-        let (meetings, seats) = (self.all_closing().await?, self.all_ended().await?);
-        let recorded = meetings.iter().map(|meeting| meeting.reference.as_str());
-        let recorded = recorded.chain(seats.iter().map(|seat| seat.identity.as_str())).collect();
-        self.kept().keep_only(&recorded);
-        let (removed, closed, looked) = tokio::join!(
-            self.throw_out(conference, seats),
-            self.close_meetings(conference, meetings),
-            self.look_at_calls(conference),
-        );
-        removed.and(closed).and(looked)
+        let _alone = part.alone.lock().await;
+        let meetings = self.all_closing().await?;
+        part.kept().keep_only(&meetings.iter().map(|meeting| meeting.reference.as_str()).collect());
+        self.close_meetings(conference, &meetings).await;
+        self.forget_meetings(conference, &meetings).await
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.calls().kept.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn tend_seats(&self) -> Result<(), Error> {
+        let (conference, part) = (self.conference()?, &self.calls().removals);
+        let _alone = part.alone.lock().await;
+        let seats = self.all_ended().await?;
+        part.kept().keep_only(&seats.iter().map(|seat| seat.identity.as_str()).collect());
+        self.throw_out(conference, &seats).await;
+        let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
+        let is_void = |seat: &StoredSeat| seat.expires_at.plus(LEEWAY) <= now;
+        let is_settled = |seat: &&StoredSeat| is_void(seat) && part.kept().is_settled(&seat.identity, monotonic);
+        for seat in seats.iter().filter(is_settled) {
+            self.store().forget_seat(&seat.identity).await?;
+        }
+        Ok(())
+    }
+
+    async fn tend_looks(&self) -> Result<(), Error> {
+        self.look_at_calls(self.conference()?).await
     }
 
     async fn all_closing(&self) -> Result<Vec<Meeting>, Error> {
@@ -160,59 +219,70 @@ impl App {
         }
     }
 
-    /// Those that are due of what is on record, a few at a time; whether there are more makes the next round come soon.
-    fn take_due<T: Clone>(&self, records: &[T], name: impl Fn(&T) -> &str, now: Duration) -> Vec<T> {
-        let kept = self.kept();
-        let mut due = records.iter().filter(|record| kept.is_due(name(record), now)).cloned();
-        let taken = due.by_ref().take(AT_ONCE).collect();
-        if due.next().is_some() {
-            self.calls().wake();
-        }
-        taken
+    /// Does something about each record that is due, a few at a time and for as long as one go takes on more; the next
+    /// goes on where it stopped.
+    async fn work_off<T, F>(&self, part: &Part, records: &[T], name: fn(&T) -> &str, act: impl Fn(T) -> F)
+    where
+        T: Clone,
+        F: Future<Output = ()>,
+    {
+        let begin = self.clock().monotonic();
+        let due: Vec<T> = {
+            let kept = part.kept();
+            records.iter().filter(|record| kept.is_due(name(record), begin)).cloned().collect()
+        };
+        let is_over = || self.clock().monotonic() >= begin + BUDGET;
+        let acting = stream::iter(due).map(|record| async {
+            if is_over() {
+                part.work.notify_one();
+                return;
+            }
+            part.kept().begin(name(&record));
+            act(record).await;
+        });
+        acting.buffer_unordered(AT_A_TIME).collect::<()>().await;
     }
 
-    async fn close_meetings(&self, conference: &Conference, meetings: Vec<Meeting>) -> Result<(), Error> {
-        let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
-        let is_old = |meeting: &Meeting| meeting.closing_at.is_some_and(|since| since.plus(REMEMBERED) <= now);
-        let due = self.take_due(&meetings, |meeting| &meeting.reference, monotonic);
-        let closing = due.into_iter().map(|meeting| async move {
+    async fn close_meetings(&self, conference: &Conference, meetings: &[Meeting]) {
+        let part = &self.calls().closings;
+        let now = self.steady_now();
+        let close = |meeting: Meeting| async move {
             let outcome = self.close_meeting(conference, &meeting).await;
-            (meeting, outcome)
-        });
-        let closed: Vec<_> = stream::iter(closing).buffer_unordered(AT_A_TIME).collect().await;
-        for (meeting, outcome) in closed {
+            let monotonic = self.clock().monotonic();
+            let is_old = meeting.closing_at.is_some_and(|since| since.plus(REMEMBERED) <= now);
             match outcome {
                 // What was not found may still appear: it is looked for until its record is old.
-                Ok(()) if meeting.meeting.is_some() || is_old(&meeting) => {
-                    self.kept().done(&meeting.reference, monotonic);
-                }
-                Ok(()) => self.kept().again(&meeting.reference, monotonic),
+                Ok(()) if meeting.meeting.is_some() || is_old => part.kept().done(&meeting.reference, monotonic),
+                Ok(()) => part.kept().again(&meeting.reference, monotonic),
                 Err(failure) => {
                     failed("closed no meeting", &failure);
-                    self.kept().again(&meeting.reference, monotonic);
+                    part.kept().again(&meeting.reference, monotonic);
                 }
             }
-        }
-        let is_settled = |meeting: &&Meeting| self.kept().is_settled(&meeting.reference, monotonic);
-        let settled: Vec<_> = meetings.iter().filter(is_settled).take(AT_ONCE).cloned().collect();
-        let ending = settled.into_iter().map(|meeting| async move {
-            let outcome = self.is_closed_for_good(conference, &meeting).await;
-            (meeting, outcome)
-        });
-        let ended: Vec<_> = stream::iter(ending).buffer_unordered(AT_A_TIME).collect().await;
-        for (meeting, outcome) in ended {
+        };
+        self.work_off(part, meetings, |meeting| &meeting.reference, close).await;
+    }
+
+    /// Forgets meetings that were closed long ago and are closed.
+    async fn forget_meetings(&self, conference: &Conference, meetings: &[Meeting]) -> Result<(), Error> {
+        let part = &self.calls().closings;
+        let begin = self.clock().monotonic();
+        let settled = meetings.iter().filter(|meeting| part.kept().is_settled(&meeting.reference, begin));
+        for meeting in settled {
+            part.kept().begin(&meeting.reference);
+            let outcome = self.is_closed_for_good(conference, meeting).await;
+            let monotonic = self.clock().monotonic();
             match outcome {
-                Ok(true) => {
-                    self.store().forget_meeting(&meeting.reference).await?;
-                    self.kept().forget(&meeting.reference);
-                }
+                Ok(true) => self.store().forget_meeting(&meeting.reference).await?,
                 // Whoever was there may come back for as long as anybody else.
-                Ok(false) => self.kept().done(&meeting.reference, monotonic),
+                Ok(false) => part.kept().done(&meeting.reference, monotonic),
                 Err(failure) => {
                     failed("closed no meeting", &failure);
-                    self.kept().forget(&meeting.reference);
-                    self.kept().again(&meeting.reference, monotonic);
+                    part.kept().again(&meeting.reference, monotonic);
                 }
+            }
+            if monotonic >= begin + BUDGET {
+                return Ok(());
             }
         }
         Ok(())
@@ -259,37 +329,27 @@ impl App {
 
     /// Has a closed meeting that somebody came into be closed again.
     pub(super) fn close_again(&self, meeting: &Meeting) {
-        self.kept().forget(&meeting.reference);
-        self.calls().wake();
+        self.calls().closings.kept().undo(&meeting.reference);
+        self.calls().closings.work.notify_one();
     }
 
-    async fn throw_out(&self, conference: &Conference, seats: Vec<StoredSeat>) -> Result<(), Error> {
-        let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
-        let due = self.take_due(&seats, |seat| &seat.identity, monotonic);
-        let removing = due.into_iter().map(|seat| async move {
+    async fn throw_out(&self, conference: &Conference, seats: &[StoredSeat]) {
+        let part = &self.calls().removals;
+        let remove = |seat: StoredSeat| async move {
             let outcome = self.throw_out_of(conference, &seat).await;
-            (seat, outcome)
-        });
-        let removed: Vec<_> = stream::iter(removing).buffer_unordered(AT_A_TIME).collect().await;
-        for (seat, outcome) in removed {
+            let monotonic = self.clock().monotonic();
             match outcome {
                 Ok(()) => {
                     self.hub().left_call(Address::chat(seat.tenant, seat.room), &seat.identity);
-                    self.kept().done(&seat.identity, monotonic);
+                    part.kept().done(&seat.identity, monotonic);
                 }
                 Err(failure) => {
                     failed("threw nobody out", &failure);
-                    self.kept().again(&seat.identity, monotonic);
+                    part.kept().again(&seat.identity, monotonic);
                 }
             }
-        }
-        let is_void = |seat: &StoredSeat| seat.expires_at.plus(LEEWAY) <= now;
-        let is_settled = |seat: &&StoredSeat| is_void(seat) && self.kept().is_settled(&seat.identity, monotonic);
-        for seat in seats.iter().filter(is_settled) {
-            self.store().forget_seat(&seat.identity).await?;
-            self.kept().forget(&seat.identity);
-        }
-        Ok(())
+        };
+        self.work_off(part, seats, |seat| &seat.identity, remove).await;
     }
 
     async fn throw_out_of(&self, conference: &Conference, seat: &StoredSeat) -> Result<(), Failure> {
@@ -301,9 +361,45 @@ impl App {
         conference.remove(&MeetingId(meeting.clone()), &at, self.clock().now()).await
     }
 
-    /// Has somebody be thrown out again who came by a token of before; what failed is not tried sooner for it.
+    /// Has somebody be thrown out again who came by a token of before.
     pub(super) fn throw_out_again(&self, identity: &str) {
-        self.kept().done.remove(identity);
-        self.calls().wake();
+        self.calls().removals.kept().undo(identity);
+        self.calls().removals.work.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_undone_while_it_is_under_way_is_done_again() {
+        let (mut kept, at) = (Kept::default(), Duration::from_secs);
+        kept.begin("room");
+        kept.undo("room");
+        kept.done("room", at(1));
+        assert!(kept.is_due("room", at(1)));
+        kept.begin("room");
+        kept.done("room", at(2));
+        assert!(!kept.is_due("room", at(2)) && kept.is_settled("room", at(2) + REMEMBERED));
+        kept.undo("room");
+        assert!(kept.is_due("room", at(3)));
+    }
+
+    #[test]
+    fn what_fails_is_tried_at_growing_intervals() {
+        let (mut kept, mut now) = (Kept::default(), Duration::ZERO);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            kept.again("room", now);
+            let begin = now;
+            while !kept.is_due("room", now) {
+                now += Duration::from_secs(1);
+            }
+            pauses.push(now.saturating_sub(begin).as_secs());
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        kept.keep_only(&HashSet::new());
+        assert_eq!((kept.tries.len(), kept.done.len(), kept.undone.len()), (0, 0, 0));
     }
 }

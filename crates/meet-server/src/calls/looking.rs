@@ -26,8 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const LOOKS: usize = 10;
 /// How often those who were let into a meeting long ago are forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
-/// For how long somebody who is not there keeps its seat after its token has ended.
-const SEAT_KEPT: Duration = Duration::from_hours(1);
+/// For how long somebody who is not there keeps its seat after its token has ended: it may only be off the line.
+const SEAT_KEPT: Duration = Duration::from_hours(24);
 
 /// When each room's provider was asked last who is there.
 #[derive(Default)]
@@ -45,14 +45,19 @@ struct Looked {
 }
 
 impl Looks {
-    /// The rooms that are to be looked at now, of those in whose calls somebody may be: those that have waited longest,
-    /// and then those of which nothing is known.
+    /// The rooms that are to be looked at now: some of which nothing is known, and of those in whose calls somebody may be
+    /// the ones that have waited longest.
     fn take_due(&mut self, interesting: HashSet<Address>, now: Duration) -> Vec<Address> {
         if self.last.is_some_and(|last| now < last + EVERY) {
             return Vec::new();
         }
         self.last = Some(now);
         self.rooms.retain(|room, _| interesting.contains(room));
+        let unknown = |looks: &mut Self, most: usize| {
+            let rest = looks.unknown.len().saturating_sub(most);
+            looks.unknown.split_off(rest)
+        };
+        let mut taken = unknown(self, LOOKS / 2);
         let since = |room: &Address| self.rooms.get(room).map(|looked| looked.at);
         let mut due: Vec<_> = interesting
             .into_iter()
@@ -60,14 +65,20 @@ impl Looks {
             .filter(|(looked, _)| looked.is_none_or(|at| at + LOOK_EVERY <= now))
             .collect();
         due.sort_by_key(|(looked, _)| *looked);
-        due.truncate(LOOKS);
-        let mut due: Vec<_> = due.into_iter().map(|(_, room)| room).collect();
-        let free = LOOKS - due.len();
-        due.extend(self.unknown.split_off(self.unknown.len().saturating_sub(free)));
-        for room in &due {
+        let due = due.into_iter().map(|(_, room)| room).filter(|room| !taken.contains(room));
+        let due: Vec<_> = due.take(LOOKS - taken.len()).collect();
+        taken.extend(due);
+        let free = LOOKS - taken.len();
+        taken.extend(unknown(self, free));
+        for room in &taken {
             self.rooms.entry(*room).or_insert(Looked { at: now, forgot: None }).at = now;
         }
-        due
+        taken
+    }
+
+    /// Whether it is known who is in a room's call, as far as anybody told.
+    pub(super) fn knows(&self, room: Address) -> bool {
+        !self.unknown.contains(&room)
     }
 
     /// Whether it is time to forget who was let into a room's call long ago; it is not, until the next time.
@@ -122,7 +133,7 @@ impl App {
     pub(super) async fn look_at(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Error> {
         let Some(id) = &meeting.meeting else { return Ok(()) };
         let address = Address::chat(meeting.tenant, meeting.room);
-        let heard = self.calls().activity.times_heard(address);
+        let heard = self.calls().activity.last_heard(address);
         let before = self.hub().call_identities(address);
         let now = self.clock().now();
         let attendees = match conference.attendees(&MeetingId(id.clone()), now).await {
@@ -132,7 +143,7 @@ impl App {
                 return Ok(());
             }
         };
-        if self.calls().activity.times_heard(address) != heard {
+        if self.calls().activity.last_heard(address) != heard {
             // The answer may be older than what was heard meanwhile.
             return Ok(());
         }
@@ -158,7 +169,7 @@ impl App {
             let seats = self.store().seats_of_meeting(&meeting.reference, after.take(), PAGE).await?;
             let is_old = |seat: &&meet_store::StoredSeat| seat.expires_at < end && !seat.has_ended;
             for seat in seats.iter().filter(is_old).filter(|seat| !there.contains(&seat.identity)) {
-                self.store().forget_seat(&seat.identity).await?;
+                self.store().forget_expired_seat(&seat.identity, end).await?;
             }
             match seats.last() {
                 Some(last) if seats.len() >= PAGE as usize => after = Some(last.identity.clone()),
@@ -181,16 +192,29 @@ mod tests {
 
     #[test]
     fn those_that_waited_longest_are_looked_at_first_and_a_few_at_a_time() {
-        let mut looks = Looks { unknown: (100..103).map(room).collect(), ..Looks::default() };
+        let mut looks = Looks::default();
         let at = Duration::from_secs;
         let all: HashSet<_> = (0..15).map(room).collect();
         let first = looks.take_due(all.clone(), at(0));
         assert_eq!(first.len(), LOOKS);
         assert_eq!(looks.take_due(all.clone(), at(4)), [], "not more often than this");
         let second = looks.take_due(all.clone(), at(5));
-        assert_eq!(second.len(), 8, "the other five, and those of which nothing is known");
-        assert!(second[..5].iter().all(|room| !first.contains(room)));
+        assert!(second.len() == 5 && second.iter().all(|room| !first.contains(room)));
         assert!(looks.take_due(all.clone(), at(10)).iter().all(|room| first.contains(room)));
         assert!(looks.take_forgetting(room(0), at(10)) && !looks.take_forgetting(room(0), at(11)));
+    }
+
+    #[test]
+    fn every_room_of_which_nothing_is_known_is_looked_at_however_many_are_due_again() {
+        let mut looks = Looks { unknown: (0..300).map(room).collect(), ..Looks::default() };
+        let (mut seen, mut now) = (HashSet::new(), Duration::ZERO);
+        assert!(!looks.knows(room(7)));
+        for _ in 0..300 * 2 / LOOKS {
+            // Whoever was looked at once has people in it, and is due again.
+            seen.extend(looks.take_due(seen.clone(), now));
+            now += EVERY;
+        }
+        assert_eq!(seen.len(), 300);
+        assert!(looks.knows(room(7)));
     }
 }

@@ -9,7 +9,10 @@ mod events;
 mod keeping;
 mod looking;
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use meet_api::{
     Call, Kind, Media, Role, Room, RoomId, SessionId, TenantId, UserId,
@@ -17,7 +20,6 @@ use meet_api::{
 };
 use meet_store::{Begun, Meeting, NewSeat, StoredSeat};
 use secrecy::ExposeSecret;
-use tokio::sync::Notify;
 
 use crate::{
     app::App,
@@ -34,7 +36,7 @@ use crate::{
 
 pub(crate) use activity::Activity;
 use events::Told;
-use keeping::Kept;
+use keeping::Part;
 use looking::Looks;
 
 /// How many tokens for calls a user may fetch in a minute, or a key for all of its names: each is a request to the
@@ -70,10 +72,8 @@ pub(crate) struct Calls {
     /// What happened lately, by room.
     pub(crate) activity: Activity,
     told: Told,
-    kept: Mutex<Kept>,
-    /// Held while all of it is tended: two at once would do everything twice.
-    tending: tokio::sync::Mutex<()>,
-    work: Notify,
+    closings: Part,
+    removals: Part,
     looks: Mutex<Looks>,
 }
 
@@ -131,16 +131,16 @@ impl Calls {
             names: Turns::default(),
             activity: Activity::default(),
             told: Told::default(),
-            kept: Mutex::default(),
-            tending: tokio::sync::Mutex::default(),
-            work: Notify::new(),
+            closings: Part::default(),
+            removals: Part::default(),
             looks: Mutex::default(),
         }
     }
 
     /// Has meetings be closed and people be thrown out soon.
     pub(crate) fn wake(&self) {
-        self.work.notify_one();
+        self.closings.work.notify_one();
+        self.removals.work.notify_one();
     }
 }
 
@@ -257,7 +257,7 @@ impl App {
         // A meeting may end at the provider without our knowing; then the room gets another one.
         for _ in 0..TRIES {
             let (meeting, id) = self.meeting(conference, tenant, room.id).await?;
-            let seat = self.place(&meeting, entering).await?;
+            let (seat, is_new) = self.place(&meeting, entering).await?;
             let joining = Joining {
                 meeting: id.clone(),
                 identity: seat.identity,
@@ -275,7 +275,9 @@ impl App {
                 }
                 Err(failure) => failure,
             };
-            self.calls().activity.give_back(address, &joining.identity);
+            if is_new {
+                self.calls().activity.give_back(address, &joining.identity);
+            }
             if failure != Failure::Gone {
                 return Err(failed("let nobody in", &failure));
             }
@@ -285,18 +287,19 @@ impl App {
         Err(failed("let nobody in", &Failure::Gone))
     }
 
-    /// The place of somebody in a meeting: one that it was given and did not take, or a new one.
-    async fn place(&self, meeting: &Meeting, entering: &Entering<'_>) -> Result<Seat, Error> {
+    /// The place of somebody in a meeting, and whether it is a new one: it may have been given one that it did not take.
+    async fn place(&self, meeting: &Meeting, entering: &Entering<'_>) -> Result<(Seat, bool), Error> {
         let address = entering.address();
         let there = self.hub().call_identities(address);
-        let seat = match &entering.own {
+        let again = match &entering.own {
             Some(own) => self.place_of(meeting, own, &there).await?,
             None => None,
         };
-        let seat = seat.unwrap_or_else(|| Seat { identity: secret::new_identity(self.clock()), known_as: None });
+        let is_new = again.is_none();
+        let seat = again.unwrap_or_else(|| Seat { identity: secret::new_identity(self.clock()), known_as: None });
         let now = self.clock().monotonic();
         if self.calls().activity.let_in(address, &seat.identity, &there, entering.most, now) {
-            Ok(seat)
+            Ok((seat, is_new))
         } else {
             Err(Error::Full("this call is full"))
         }
@@ -304,12 +307,15 @@ impl App {
 
     /// The place that somebody has and is not in: the one whose token is void, or the oldest of several.
     async fn place_of(&self, meeting: &Meeting, own: &Own, there: &[String]) -> Result<Option<Seat>, Error> {
+        let address = Address::chat(meeting.tenant, meeting.room);
         let now = self.steady_now();
         let seats = self.store().seats_of_user(&meeting.reference, own.user, own.session).await?;
         let number = seats.len();
         let free: Vec<StoredSeat> = seats.into_iter().filter(|seat| !there.contains(&seat.identity)).collect();
         // They come newest first.
-        let again = free.last().filter(|seat| seat.expires_at <= now || free.len() >= MAX_UNUSED);
+        let knows = self.calls().looks.lock().unwrap_or_else(PoisonError::into_inner).knows(address);
+        // Whoever is not known not to be there may be, and by one identity only once.
+        let again = free.last().filter(|seat| (seat.expires_at <= now && knows) || free.len() >= MAX_UNUSED);
         match again {
             Some(StoredSeat { identity, known_as, .. }) => {
                 Ok(Some(Seat { identity: identity.clone(), known_as: known_as.clone() }))

@@ -34,7 +34,7 @@ use super::speaker::As;
 
 /// Get a token for a room's call.
 ///
-/// For ten minutes it opens the call to you, with what your role and the room allow: the microphone in audio rooms, camera
+/// Until it ends it opens the call to you, with what your role and the room allow: the microphone in audio rooms, camera
 /// and screen as well in screenshare rooms, listening only for spectators. `GET /realtime/config` says where to bring it.
 #[utoipa::path(
     post, path = "/realtime/conference-token", operation_id = "get-conference-token", tag = "Realtime",

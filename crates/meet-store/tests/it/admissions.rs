@@ -67,7 +67,7 @@ async fn a_stranger_gets_a_session_that_ends_with_the_room(world: Arc<World>) {
     assert_eq!(world.store.users(room.tenant, 10).await.unwrap().len(), 2);
     assert_ne!(other.id, admission.user.id);
     // Whoever comes again by the session of this room stays who it is.
-    let again = world.admission(&room, &meeting, "Gustav", Entry::Grant { session: id });
+    let again = world.admission(&room, &meeting, "Gustav", Entry::Grant { session: id, visitor_until: NOW });
     let (again, session) = admit(&world, again).await;
     assert_eq!((again.id, again.name.as_str()), (admission.user.id, "Gustav"));
     assert_eq!((session.user, session.grants.len()), (again, 0));
@@ -82,7 +82,7 @@ async fn a_session_is_granted_a_room_and_stays_what_it_is(world: Arc<World>) {
     let mut names = Vec::new();
     for name in ["plaza", "garden"] {
         let (room, meeting) = quick(&world, name).await;
-        let entry = Entry::Grant { session: new.id };
+        let entry = Entry::Grant { session: new.id, visitor_until: NOW };
         let (user, session) = admit(&world, world.admission(&room, &meeting, "Annie", entry)).await;
         assert_eq!(user.name, "Annie");
         assert!(world.find_user(room.tenant, user.id).await.unwrap().guest);
@@ -98,8 +98,8 @@ async fn whoever_comes_again_is_the_same_guest_by_another_name(world: Arc<World>
     let new = world.session(owner.tenant, owner.user.id, world.digest());
     assert!(world.store.create_session(new.clone()).await.unwrap());
     let (room, meeting) = quick(&world, "plaza").await;
-    let first = world.admission(&room, &meeting, "Annie", Entry::Grant { session: new.id });
-    let second = world.admission(&room, &meeting, "Zo\u{eb}", Entry::Grant { session: new.id });
+    let first = world.admission(&room, &meeting, "Annie", Entry::Grant { session: new.id, visitor_until: NOW });
+    let second = world.admission(&room, &meeting, "Zo\u{eb}", Entry::Grant { session: new.id, visitor_until: NOW });
     let (annie, _) = admit(&world, first.clone()).await;
     let (zoe, session) = admit(&world, second.clone()).await;
     assert_eq!((zoe.id, zoe.name.as_str(), zoe.kind), (annie.id, "Zo\u{eb}", annie.kind));
@@ -129,8 +129,10 @@ async fn a_visitor_reaches_the_room_and_nothing_else(world: Arc<World>) {
     assert_eq!((later.grants.len(), later.rooms), (0, Some(Vec::new())));
     // And comes into the next one by the same session.
     let (next, meeting) = quick(&world, "garden").await;
-    admit(&world, world.admission(&next, &meeting, "Gus", Entry::Grant { session: id })).await;
-    assert_eq!(grants(&world, id).await.unwrap().len(), 1);
+    let until = NOW.plus(HOUR * 24 * 40);
+    let grant = Entry::Grant { session: id, visitor_until: until };
+    let (_, renewed) = admit(&world, world.admission(&next, &meeting, "Gus", grant)).await;
+    assert_eq!((renewed.grants.len(), renewed.expires_at), (1, until), "it lasts at least as long as it is told");
 }
 
 async fn visitors_who_come_at_once_are_of_one_tenant(world: Arc<World>) {
@@ -147,8 +149,9 @@ async fn racers_with_one_session_are_one_guest(world: Arc<World>) {
     let new = world.session(owner.tenant, owner.user.id, world.digest());
     assert!(world.store.create_session(new.clone()).await.unwrap());
     let (room, meeting) = quick(&world, "plaza").await;
-    let coming =
-        (0..20).map(|_| admit(&world, world.admission(&room, &meeting, "Ann", Entry::Grant { session: new.id })));
+    let coming = (0..20).map(|_| {
+        admit(&world, world.admission(&room, &meeting, "Ann", Entry::Grant { session: new.id, visitor_until: NOW }))
+    });
     let users: BTreeSet<_> = join_all(coming).await.into_iter().map(|(user, _)| user.id).collect();
     assert_eq!(users.len(), 1);
     assert_eq!(world.store.users(room.tenant, 100).await.unwrap().len(), 1);
@@ -172,8 +175,9 @@ async fn nobody_comes_into_what_is_gone(world: Arc<World>) {
     assert!(world.store.rotate_key(owner.tenant, 0, world.digest(), "mai_new".into(), NOW).await.unwrap().is_some());
     let unknown = SessionId::from_uuid(world.id());
     let grants = [signed_out.0.id, rotated.0.id, expired.0.id, unknown];
-    let by_sessions =
-        grants.map(|session| world.admission(&room, &meeting, "Gus", Entry::Grant { session })).into_iter();
+    let by_sessions = grants
+        .map(|session| world.admission(&room, &meeting, "Gus", Entry::Grant { session, visitor_until: NOW }))
+        .into_iter();
     let at = |room: &StoredRoom, meeting: &Meeting| {
         [world.by_new_session(), world.as_visitor()].map(|entry| world.admission(room, meeting, "Gus", entry))
     };
@@ -204,7 +208,7 @@ async fn grants_die_with_their_room_and_their_session(world: Arc<World>) {
     let mut rooms = Vec::new();
     for name in ["plaza", "garden", "cellar"] {
         let (room, meeting) = quick(&world, name).await;
-        let admission = world.admission(&room, &meeting, name, Entry::Grant { session: new.id });
+        let admission = world.admission(&room, &meeting, name, Entry::Grant { session: new.id, visitor_until: NOW });
         let identity = admission.seat.identity.clone();
         let (user, _) = admit(&world, admission).await;
         guests.push((identity, user));

@@ -114,7 +114,7 @@ async fn a_guest_is_kept_while_it_has_a_grant_or_a_seat(world: Arc<World>) {
     assert!(world.store.create_session(session.clone()).await.unwrap());
     let room = world.quick_room("plaza").await;
     let meeting = world.meeting(room.tenant, room.room.id).await;
-    let admission = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id });
+    let admission = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id, visitor_until: NOW });
     let seat = admission.seat.identity.clone();
     let admitted = world.store.admit(admission).await.unwrap();
     let Admitted::In { user, .. } = admitted else { panic!("{admitted:?}") };
@@ -125,7 +125,7 @@ async fn a_guest_is_kept_while_it_has_a_grant_or_a_seat(world: Arc<World>) {
     world.store.forget_seat(&seat).await.unwrap();
     world.purge(NOW).await;
     assert!(is_there().await);
-    let again = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id });
+    let again = world.admission(&room, &meeting, "Gus", Entry::Grant { session: session.id, visitor_until: NOW });
     let seat = again.seat.identity.clone();
     assert!(matches!(world.store.admit(again).await.unwrap(), Admitted::In { .. }));
     world.purge(NOW.plus(HOUR * 2)).await;
@@ -145,7 +145,9 @@ async fn a_quick_room_is_forgotten_and_its_meeting_is_not(world: Arc<World>) {
     let mut seats = Vec::new();
     for room in [&room, &kept] {
         let meeting = world.meeting(room.tenant, room.room.id).await;
-        for entry in [world.by_new_session(), world.as_visitor(), Entry::Grant { session: session.id }] {
+        for entry in
+            [world.by_new_session(), world.as_visitor(), Entry::Grant { session: session.id, visitor_until: NOW }]
+        {
             let admission = world.admission(room, &meeting, "Gus", entry);
             seats.push(admission.seat.identity.clone());
             assert!(matches!(world.store.admit(admission).await.unwrap(), Admitted::In { .. }));

@@ -143,7 +143,8 @@ impl RealtimeKit {
         if let Some(known_as) = joining.known_as.as_deref().filter(|id| is_id(id)) {
             let participant = format!("{meeting}/participants/{known_as}");
             match self.refresh(&participant, preset, &joining.name).await {
-                Err(Failure::Gone) => {}
+                // With that place nothing can be done any more; there are others.
+                Err(Failure::Gone | Failure::Refused(_)) => {}
                 Err(failure) => return Err(failure),
                 Ok(Refreshed { token }) => return grant(token, known_as.to_owned(), now),
             }

@@ -158,7 +158,7 @@ async fn whoever_is_known_gets_a_new_token_and_no_second_seat() {
     assert_eq!(cloudflare.presets_in_use(&meeting.0).len(), 1);
     realtimekit.remove(&meeting, &seat("ada", &first)).await.unwrap();
     let third = realtimekit.join(&known, now()).await.unwrap();
-    assert_ne!(third.known_as, first.known_as, "a seat that is gone is made anew");
+    assert_ne!(third.known_as, first.known_as, "whoever cannot have its seat again gets another");
     assert!(cloudflare.enter(third.token.expose_secret()));
     let made_up = Joining { known_as: Some("../../presets".to_owned()), ..joining(&meeting, "eve") };
     cloudflare.steps();
@@ -224,7 +224,8 @@ async fn every_wrong_answer_means_what_it_must() {
     ];
     for (operation, step) in OPERATIONS {
         for (fault, make, expected) in faults {
-            let is_lost_seat = operation == "rejoin" && *fault == "404";
+            let is_refused = *fault == "404" || expected.starts_with("refused");
+            let is_lost_seat = operation == "rejoin" && is_refused;
             cloudflare.fail(step, make());
             let failed = operate(&realtimekit, operation, &meeting, &grant).await;
             if is_lost_seat {

@@ -10,12 +10,12 @@ import { DemoClient, eventNames } from '../lib/call/demo';
 import { explainDevice } from '../lib/call/devices';
 import { makeRoomName, refused, secretChance } from '../lib/call/entry';
 import { canListenOnly, isDemo, sourcesOf } from '../lib/call/kind';
-import { idle, isIn, step, type CallEvent, type CallState } from '../lib/call/state';
+import { idle, isIn, step, type CallState, type CallStep } from '../lib/call/state';
 import { userOf } from '../lib/token';
 import type { CallParticipant } from '../lib/types';
 
-const through = (...events: CallEvent[]): CallState => events.reduce(step, idle);
-const inside: CallEvent[] = [{ type: 'join' }, { type: 'joined' }];
+const through = (...events: CallStep[]): CallState => events.reduce(step, idle);
+const inside: CallStep[] = [{ type: 'join' }, { type: 'joined' }];
 
 describe('the state of a call', () => {
   it('goes from the wish to being in, and out again', () => {
@@ -36,7 +36,7 @@ describe('the state of a call', () => {
 
   it('takes nothing any more of a stay that is over', () => {
     const over = through(...inside, { type: 'leave' });
-    const late: CallEvent[] = [
+    const late: CallStep[] = [
       { type: 'joined' },
       { type: 'people', people: [] },
       { type: 'reconnecting' },
@@ -57,6 +57,13 @@ describe('the state of a call', () => {
     const broken = through(...inside, { type: 'asked', source: 'camera' }, { type: 'device', source: 'camera', problem: 'no camera', on: false });
     expect(broken).toMatchObject({ sending: { camera: 'off' }, trouble: { camera: 'no camera' } });
     expect(step(broken, { type: 'asked', source: 'camera' })).toMatchObject({ sending: { camera: 'starting' }, trouble: {} });
+  });
+
+  it('says that a device went away until it is on again', () => {
+    const lost = through(...inside, { type: 'sending', source: 'camera', on: true }, { type: 'lost', source: 'camera' });
+    expect(lost).toMatchObject({ sending: { camera: 'off' }, trouble: { camera: expect.stringContaining('went away') as string } });
+    expect(step(lost, { type: 'sending', source: 'camera', on: false })).toBe(lost);
+    expect(step(lost, { type: 'sending', source: 'camera', on: true }).trouble).toEqual({});
   });
 
   it('remembers that somebody else muted us until we speak again', () => {

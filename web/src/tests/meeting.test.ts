@@ -84,6 +84,38 @@ describe('the client of hosted meetings', () => {
     expect(meeting.join).not.toHaveBeenCalled();
   });
 
+  it('leaves a meeting that one left while it was joined', async () => {
+    let joined!: () => void;
+    meeting.join.mockReturnValueOnce(new Promise<undefined>((resolve) => (joined = () => resolve(undefined))));
+    const late = new MeetingClient((event) => heard.push(event));
+    const joining = late.join('a token');
+    await vi.waitFor(() => expect(meeting.join).toHaveBeenCalledTimes(2));
+    late.leave();
+    meeting.leave.mockClear();
+    heard = [];
+    joined();
+    await joining;
+    expect([meeting.leave.mock.calls.length, heard]).toEqual([1, []]);
+  });
+
+  it('records nothing once it has left, however late the browser allows it', async () => {
+    const device = { stop: vi.fn() };
+    meeting.self.enableAudio.mockImplementationOnce(async () => void Object.assign(meeting.self, { audioEnabled: true, audioTrack: device }));
+    const sending = client.send('microphone', true);
+    client.leave();
+    await sending;
+    expect(device.stop).toHaveBeenCalled();
+  });
+
+  it('says of a device that it went away', async () => {
+    const device = new EventTarget();
+    await client.send('microphone', true);
+    meeting.self.emit('audioUpdate', { audioEnabled: true, audioTrack: device });
+    device.dispatchEvent(new Event('ended'));
+    meeting.self.emit('audioUpdate', { audioEnabled: false });
+    expect(others().map((event) => event.type)).toEqual(['sending', 'lost', 'sending']);
+  });
+
   it('knows the ends apart, and is silent about its own', () => {
     const how = (state: string) => {
       heard = [];

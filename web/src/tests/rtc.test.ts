@@ -16,7 +16,11 @@ function participant(identity: string, name: string, more: object = {}) {
     isAgent: false,
     isSpeaking: false,
     isMicrophoneEnabled: false,
+    isCameraEnabled: false,
+    isScreenShareEnabled: false,
     tracks,
+    createTracks: () => makeTracks(),
+    createScreenTracks: vi.fn(async () => [] as object[]),
     getTrackPublication: (source: string) => tracks.get(source),
     setMicrophoneEnabled: vi.fn(async () => undefined),
     setCameraEnabled: vi.fn(async () => undefined),
@@ -25,6 +29,7 @@ function participant(identity: string, name: string, more: object = {}) {
   };
 }
 
+const makeTracks = vi.fn(async () => [] as object[]);
 const track = (id: string, isMuted = false): FakeTrack => ({ isMuted, track: { mediaStreamTrack: { id } } });
 
 class FakeRoom {
@@ -50,7 +55,7 @@ class FakeRoom {
 
 let room: FakeRoom;
 vi.doMock('livekit-client', async (load) => ({ ...(await load<object>()), Room: FakeRoom }));
-const { DisconnectReason, RoomEvent, Track } = await import('livekit-client');
+const { DisconnectReason, RoomEvent, Track, TrackEvent } = await import('livekit-client');
 const { RtcClient } = await import('../lib/call/rtc');
 const { NotJoined } = await import('../lib/call/client');
 
@@ -134,12 +139,60 @@ describe('the client of a LiveKit server', () => {
     expect(others()).toEqual([{ type: 'muted' }]);
   });
 
+  it('looks as it is while everything is published anew', async () => {
+    await client.join('a token');
+    const me = room.localParticipant;
+    const publishes = (on: boolean) => {
+      me.isMicrophoneEnabled = on;
+      room.emit(on ? RoomEvent.LocalTrackPublished : RoomEvent.LocalTrackUnpublished, { source: Track.Source.Microphone });
+    };
+    publishes(true);
+    room.emit(RoomEvent.Reconnecting);
+    publishes(false);
+    publishes(true);
+    room.emit(RoomEvent.Reconnected);
+    const said = others().filter((event) => event.type === 'sending');
+    expect(said.map((event) => event.on)).toEqual([true, false, true]);
+    room.emit(RoomEvent.LocalTrackUnpublished, { source: Track.Source.Camera });
+    expect(others().at(-1)).toEqual({ type: 'reconnected' });
+  });
+
+  it('tells a device that went away from one that somebody muted', async () => {
+    await client.join('a token');
+    const [device, listeners] = [{ source: Track.Source.Camera }, new Map<string, () => void>()];
+    const published = { ...device, track: { on: (event: string, listener: () => void) => listeners.set(event, listener) } };
+    const mutes = () => room.emit(RoomEvent.TrackMuted, device, room.localParticipant);
+    room.localParticipant.isCameraEnabled = true;
+    room.emit(RoomEvent.LocalTrackPublished, published);
+    listeners.get(TrackEvent.Ended)!();
+    room.localParticipant.isCameraEnabled = false;
+    mutes();
+    expect(others().slice(1)).toEqual([{ type: 'lost', source: 'camera' }]);
+    room.localParticipant.isCameraEnabled = true;
+    room.emit(RoomEvent.TrackUnmuted, device, room.localParticipant);
+    listeners.get(TrackEvent.Restarted)!();
+    room.localParticipant.isCameraEnabled = false;
+    mutes();
+    expect(others().at(-1)).toEqual({ type: 'sending', source: 'camera', on: false });
+  });
+
+  it('records nothing once it has left, however late the browser allows it', async () => {
+    const device = { stop: vi.fn() };
+    makeTracks.mockResolvedValue([device]);
+    await expect(room.localParticipant.createTracks()).resolves.toEqual([device]);
+    client.leave();
+    await expect(room.localParticipant.createTracks()).rejects.toThrow();
+    expect(device.stop).toHaveBeenCalledTimes(1);
+  });
+
   it('hears when the browser’s own button ends what is shared', async () => {
     await client.join('a token');
+    room.localParticipant.setScreenShareEnabled.mockImplementation(async () => void (room.localParticipant.isScreenShareEnabled = true));
     await client.send('screen', true);
     expect(room.localParticipant.setScreenShareEnabled).toHaveBeenCalledWith(true, { audio: true });
+    room.localParticipant.isScreenShareEnabled = false;
     room.emit(RoomEvent.LocalTrackUnpublished, { source: Track.Source.ScreenShare });
-    expect(others()).toEqual([{ type: 'sending', source: 'screen', on: false }]);
+    expect(others().slice(1)).toEqual([{ type: 'sending', source: 'screen', on: false }]);
   });
 
   it('hands on what the browser says of a device', async () => {

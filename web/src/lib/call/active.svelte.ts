@@ -3,7 +3,7 @@
 
 import { explainDevice } from './devices';
 import { NotJoined, type CallClient, type Hear, type Source } from './client';
-import { idle, isIn, step, type CallEvent, type CallState } from './state';
+import { idle, isIn, step, type CallState, type CallStep } from './state';
 
 /** Makes the client of a call; it is loaded for that. */
 export type MakeClient = (hear: Hear) => Promise<CallClient>;
@@ -79,7 +79,7 @@ export class ActiveCall {
     this.#client = null;
   }
 
-  #step(event: CallEvent): void {
+  #step(event: CallStep): void {
     this.state = step(this.state, event);
   }
 }

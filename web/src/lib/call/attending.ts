@@ -2,7 +2,7 @@
 
 import type { CallEvent, CallParticipant } from '../types';
 
-export interface Attending {
+interface Attending {
   participants: readonly CallParticipant[];
   /** Whether the list may be wrong now. */
   doubtful: boolean;

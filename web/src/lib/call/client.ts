@@ -33,6 +33,8 @@ export type ClientEvent =
   | { type: 'sending'; source: Source; on: boolean }
   /** Somebody else silenced our microphone. */
   | { type: 'muted' }
+  /** A device that was on went away: unplugged, or taken back by the browser. */
+  | { type: 'lost'; source: Source }
   | { type: 'ended'; how: Exclude<Ending, 'left'>; problem?: string };
 
 /** One stay in a call. */

@@ -42,6 +42,8 @@ export class MeetingClient implements CallClient {
       this.#meeting = meeting;
       this.#watch(meeting);
       await meeting.join();
+      // Whoever left while it was on the way would stay in it, unseen on this page.
+      if (this.#leaving) return void meeting.leave().catch(() => undefined);
       this.#tell();
     } catch {
       throw new NotJoined('The service that carries the call did not let this page in.');
@@ -55,6 +57,7 @@ export class MeetingClient implements CallClient {
     if (source === 'microphone') await (on ? self.enableAudio() : self.disableAudio());
     else if (source === 'camera') await (on ? self.enableVideo() : self.disableVideo());
     else await (on ? self.enableScreenShare() : self.disableScreenShare());
+    if (this.#leaving) return letGo(self);
     this.#tell();
     // It answers with what the browser said, and does not fail.
     if (on && !sends(self, source)) {
@@ -82,8 +85,8 @@ export class MeetingClient implements CallClient {
       this.#speaker = peerId;
       tell();
     });
-    self.on('audioUpdate', ({ audioEnabled }) => this.#changed('microphone', audioEnabled));
-    self.on('videoUpdate', ({ videoEnabled }) => this.#changed('camera', videoEnabled));
+    self.on('audioUpdate', ({ audioEnabled, audioTrack }) => this.#changed('microphone', audioEnabled, audioTrack));
+    self.on('videoUpdate', ({ videoEnabled, videoTrack }) => this.#changed('camera', videoEnabled, videoTrack));
     self.on('screenShareUpdate', ({ screenShareEnabled }) => this.#changed('screen', screenShareEnabled));
     self.on('roomLeft', ({ state }) => {
       if (!this.#leaving) this.#hear(ends[state] ?? lost);
@@ -94,11 +97,21 @@ export class MeetingClient implements CallClient {
     });
   }
 
-  #changed(source: Source, on: boolean): void {
+  #changed(source: Source, on: boolean, track?: MediaStreamTrack): void {
+    if (on) this.#watchDevice(source, track);
     if (source === 'microphone' && !on && this.#wanted.microphone) this.#hear({ type: 'muted' });
     else this.#hear({ type: 'sending', source, on });
     this.#wanted[source] = on;
     this.#tell();
+  }
+
+  /** A track ends by itself only when its device goes away. */
+  #watchDevice(source: Source, track: MediaStreamTrack | undefined): void {
+    track?.addEventListener('ended', () => {
+      if (!this.#wanted[source]) return;
+      this.#wanted[source] = false;
+      this.#hear({ type: 'lost', source });
+    });
   }
 
   #tell(): void {
@@ -112,6 +125,11 @@ export class MeetingClient implements CallClient {
 function sends(self: RTKSelf, source: Source): boolean {
   if (source === 'microphone') return self.audioEnabled;
   return source === 'camera' ? self.videoEnabled : self.screenShareEnabled;
+}
+
+/** Stops what the browser let us record only after we left. */
+function letGo({ audioTrack, videoTrack, screenShareTracks }: RTKSelf): void {
+  for (const track of [audioTrack, videoTrack, screenShareTracks?.audio, screenShareTracks?.video]) track?.stop();
 }
 
 function attendee(who: RTKParticipant | RTKSelf, isMe: boolean, speaker: string): Attendee {

@@ -5,17 +5,20 @@ import {
   Room,
   RoomEvent,
   Track,
+  TrackEvent,
+  type LocalTrack,
+  type LocalTrackPublication,
   type Participant,
   type RemoteParticipant,
-  type TrackPublication,
 } from 'livekit-client';
 import { NotJoined, type Attendee, type CallClient, type Ending, type Hear, type Source } from './client';
+import { shownBy } from './pictures';
 
-const sources: Record<Source, Track.Source> = {
-  microphone: Track.Source.Microphone,
-  camera: Track.Source.Camera,
-  screen: Track.Source.ScreenShare,
-};
+const sources = new Map<Track.Source, Source>([
+  [Track.Source.Microphone, 'microphone'],
+  [Track.Source.Camera, 'camera'],
+  [Track.Source.ScreenShare, 'screen'],
+]);
 
 /** What changes who is seen and heard, and as what. */
 const changes = [
@@ -29,6 +32,7 @@ const changes = [
   RoomEvent.LocalTrackPublished,
   RoomEvent.LocalTrackUnpublished,
   RoomEvent.ActiveSpeakersChanged,
+  RoomEvent.Reconnected,
 ] as const;
 
 /** What an end that we did not bring about means. */
@@ -50,23 +54,27 @@ export class RtcClient implements CallClient {
   readonly carries = true;
   #url: string;
   #hear: Hear;
-  #room = new Room({ dynacast: true, stopLocalTrackOnUnpublish: true });
+  #room = new Room({ adaptiveStream: true, dynacast: true, stopLocalTrackOnUnpublish: true });
   #leaving = false;
-  /** Whether we are silencing ourselves now. */
-  #muting = false;
+  /** What we turn off ourselves now. */
+  #muting = new Set<Source>();
+  /** What the page was told that we send. */
+  #sent: Record<Source, boolean> = { microphone: false, camera: false, screen: false };
+  /** The devices that ended by themselves and were not replaced by others. */
+  #ended = new Set<Source>();
 
   constructor(url: string, hear: Hear) {
     this.#url = url;
     this.#hear = hear;
     const room = this.#room;
-    for (const change of changes) room.on(change, () => this.#tell());
     room.on(RoomEvent.Reconnecting, () => hear({ type: 'reconnecting' }));
     room.on(RoomEvent.Reconnected, () => hear({ type: 'reconnected' }));
-    room.on(RoomEvent.LocalTrackUnpublished, (publication) => this.#sends(publication, false));
-    room.on(RoomEvent.TrackMuted, (publication, who) => {
-      // What we mute ourselves is asked for by `send`, which says so before the track does.
-      if (who.isLocal && publication.source === Track.Source.Microphone && !this.#muting) hear({ type: 'muted' });
+    room.on(RoomEvent.LocalTrackPublished, (publication) => this.#watch(publication));
+    room.on(RoomEvent.TrackMuted, ({ source }, who) => {
+      if (who.isLocal) this.#silenced(sources.get(source));
     });
+    for (const change of changes) room.on(change, () => this.#tell());
+    this.#letGoOfLateDevices();
   }
 
   async join(token: string): Promise<void> {
@@ -84,13 +92,16 @@ export class RtcClient implements CallClient {
 
   async send(source: Source, on: boolean): Promise<void> {
     const me = this.#room.localParticipant;
-    this.#muting = !on;
+    if (!on) this.#muting.add(source);
     try {
-      if (source === 'microphone') await me.setMicrophoneEnabled(on);
-      else if (source === 'camera') await me.setCameraEnabled(on);
-      else await me.setScreenShareEnabled(on, { audio: true });
+      const publication = await (source === 'microphone'
+        ? me.setMicrophoneEnabled(on)
+        : source === 'camera'
+          ? me.setCameraEnabled(on)
+          : me.setScreenShareEnabled(on, { audio: true }));
+      if (this.#leaving) publication?.track?.stop();
     } finally {
-      this.#muting = false;
+      this.#muting.delete(source);
       this.#tell();
     }
   }
@@ -100,12 +111,51 @@ export class RtcClient implements CallClient {
     this.#room.disconnect().catch(() => undefined);
   }
 
-  #sends(publication: TrackPublication, on: boolean): void {
-    const source = (Object.keys(sources) as Source[]).find((one) => sources[one] === publication.source);
-    if (source) this.#hear({ type: 'sending', source, on });
+  /** Stops what the browser lets us record only after we left. */
+  #letGoOfLateDevices(): void {
+    const me = this.#room.localParticipant;
+    const kept = (tracks: LocalTrack[]) => {
+      if (!this.#leaving) return tracks;
+      for (const track of tracks) track.stop();
+      throw new DOMException('the call was left', 'AbortError');
+    };
+    const [devices, screens] = [me.createTracks.bind(me), me.createScreenTracks.bind(me)];
+    me.createTracks = async (options) => kept(await devices(options));
+    me.createScreenTracks = async (options) => kept(await screens(options)) as Awaited<ReturnType<typeof screens>>;
+  }
+
+  /** Follows whether a device lasts: the library looks for another one, and mutes what it finds none for. */
+  #watch({ source, track }: LocalTrackPublication): void {
+    const name = sources.get(source);
+    if (!name || !track) return;
+    this.#ended.delete(name);
+    track.on(TrackEvent.Ended, () => this.#ended.add(name));
+    track.on(TrackEvent.Restarted, () => this.#ended.delete(name));
+  }
+
+  /** Something that we send was muted, by whomever. */
+  #silenced(source: Source | undefined): void {
+    if (!source || this.#muting.has(source)) return;
+    if (this.#ended.has(source)) this.#hear({ type: 'lost', source });
+    else if (source === 'microphone') this.#hear({ type: 'muted' });
+    else return;
+    this.#sent[source] = false;
+  }
+
+  /** What we send may have changed, also while the library publishes it anew: says what is so now. */
+  #tellOfMine(): void {
+    const me = this.#room.localParticipant;
+    const now = { microphone: me.isMicrophoneEnabled, camera: me.isCameraEnabled, screen: me.isScreenShareEnabled };
+    for (const source of sources.values()) {
+      if (now[source] === this.#sent[source]) continue;
+      this.#sent[source] = now[source];
+      // What we turn off ourselves is said by whoever asked for it.
+      if (!this.#muting.has(source)) this.#hear({ type: 'sending', source, on: now[source] });
+    }
   }
 
   #tell(): void {
+    this.#tellOfMine();
     const { localParticipant, remoteParticipants } = this.#room;
     const people = [attendee(localParticipant, true), ...[...remoteParticipants.values()].map((one: RemoteParticipant) => attendee(one, false))];
     this.#hear({ type: 'people', people });
@@ -117,6 +167,12 @@ function attendee(who: Participant, isMe: boolean): Attendee {
     const publication = who.getTrackPublication(source);
     return publication && !publication.isMuted ? (publication.track?.mediaStreamTrack ?? null) : null;
   };
+  const picture = (source: Track.Source) => {
+    const [found, carrier] = [track(source), who.getTrackPublication(source)?.track];
+    // The library asks for as much of a picture as the elements that it knows of can show.
+    if (found && carrier && !isMe) shownBy(found, carrier);
+    return found;
+  };
   const sounds = isMe ? [] : [track(Track.Source.Microphone), track(Track.Source.ScreenShareAudio)];
   return {
     id: who.identity,
@@ -126,7 +182,7 @@ function attendee(who: Participant, isMe: boolean): Attendee {
     isSpeaking: who.isSpeaking,
     isMuted: !who.isMicrophoneEnabled,
     sounds: sounds.filter((sound) => sound !== null),
-    camera: track(Track.Source.Camera),
-    screen: track(Track.Source.ScreenShare),
+    camera: picture(Track.Source.Camera),
+    screen: picture(Track.Source.ScreenShare),
   };
 }

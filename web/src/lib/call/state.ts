@@ -2,9 +2,10 @@
 // a stay that is over, and changes nothing.
 
 import type { Attendee, ClientEvent, Ending, Source } from './client';
+import { explainLost } from './devices';
 
-export type Phase = 'idle' | 'joining' | 'in' | 'reconnecting' | 'out';
-export type Sending = 'off' | 'starting' | 'on';
+type Phase = 'idle' | 'joining' | 'in' | 'reconnecting' | 'out';
+type Sending = 'off' | 'starting' | 'on';
 
 export interface CallState {
   phase: Phase;
@@ -21,7 +22,7 @@ export interface CallState {
   silenced: boolean;
 }
 
-export type CallEvent =
+export type CallStep =
   | ClientEvent
   | { type: 'join' }
   | { type: 'joined' }
@@ -48,7 +49,7 @@ export function isIn(state: CallState): boolean {
   return state.phase === 'in' || state.phase === 'reconnecting';
 }
 
-export function step(state: CallState, event: CallEvent): CallState {
+export function step(state: CallState, event: CallStep): CallState {
   if (event.type === 'join') return { ...idle, phase: 'joining' };
   if (state.phase === 'idle' || state.phase === 'out') return state;
   switch (event.type) {
@@ -63,11 +64,15 @@ export function step(state: CallState, event: CallEvent): CallState {
     case 'asked':
       return { ...sending(state, event.source, 'starting'), trouble: without(state.trouble, event.source) };
     case 'sending': {
+      // What is said once more says nothing about a device that is in trouble.
+      if (state.sending[event.source] === (event.on ? 'on' : 'off')) return state;
       const next = { ...sending(state, event.source, event.on ? 'on' : 'off'), trouble: without(state.trouble, event.source) };
       return event.source === 'microphone' && event.on ? { ...next, silenced: false } : next;
     }
     case 'device':
       return { ...sending(state, event.source, event.on ? 'on' : 'off'), trouble: { ...state.trouble, [event.source]: event.problem } };
+    case 'lost':
+      return { ...sending(state, event.source, 'off'), trouble: { ...state.trouble, [event.source]: explainLost(event.source) } };
     case 'muted':
       return { ...sending(state, 'microphone', 'off'), silenced: true };
     case 'leave':

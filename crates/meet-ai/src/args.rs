@@ -222,6 +222,9 @@ pub(crate) struct CreateRoomArgs {
     /// Let everyone who has the room's id read it
     #[arg(long)]
     pub(crate) public: bool,
+    /// Let its calls carry cameras and screens, not voices alone
+    #[arg(long)]
+    pub(crate) screens: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

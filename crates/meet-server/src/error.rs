@@ -82,7 +82,7 @@ pub enum Error {
     #[error("the server's disk is nearly full; reading goes on")]
     DiskFull,
     /// The provider behind the server failed.
-    #[error("the conference's provider failed; try again in a moment")]
+    #[error("calls do not work at the moment; try again, and tell whoever runs this server if that does not help")]
     ProviderFailed,
     /// There are no calls here.
     #[error("this server carries no calls: its operator has not set MEET_AI_CONFERENCE__PROVIDER")]

@@ -194,6 +194,8 @@ impl App {
         for session in ended {
             self.end_credential(tenant, Some(session));
         }
+        // The names of those guests are free again.
+        self.wake_purger();
         Ok(())
     }
 

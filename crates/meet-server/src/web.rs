@@ -128,12 +128,15 @@ impl Outside {
     }
 }
 
-/// The origins of a LiveKit server: its client asks over HTTP and talks over a WebSocket.
+/// The origins of a LiveKit server: its client asks over HTTP and talks over a WebSocket. A host that a policy
+/// cannot name, such as an IPv6 address, or that would say more in it than a name, is left out: browsers then
+/// refuse to connect to it.
 fn livekit_origins(address: &str) -> Option<String> {
     let url = Url::parse(address).ok()?;
+    let name = url.host_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)))?;
     let host = match url.port() {
-        Some(port) => format!("{}:{port}", url.host_str()?),
-        None => url.host_str()?.to_owned(),
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
     };
     let origins = match url.scheme() {
         "https" | "wss" => format!("https://{host} wss://{host}"),

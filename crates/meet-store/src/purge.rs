@@ -126,8 +126,7 @@ async fn purge_rows(conn: &mut Conn<'_>, now: Timestamp) -> Result<bool, StoreEr
         (SELECT room_id, user_id, client_id, key_id FROM idempotency WHERE created_at <= $1 LIMIT $2)";
     const GUESTS: &str = "DELETE FROM users WHERE id IN (SELECT u.id FROM users u WHERE u.guest = 1 \
         AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.id) \
-        AND NOT EXISTS (SELECT 1 FROM session_grants g WHERE g.user_id = u.id) \
-        AND NOT EXISTS (SELECT 1 FROM seats s WHERE s.user_id = u.id) LIMIT $1)";
+        AND NOT EXISTS (SELECT 1 FROM session_grants g WHERE g.user_id = u.id) LIMIT $1)";
     const TOMBSTONES: &str = "DELETE FROM quick_rooms WHERE name IN \
         (SELECT name FROM quick_rooms WHERE ended_at <= $1 LIMIT $2)";
     let day_ago = now.minus(IDEMPOTENCY_KEPT);

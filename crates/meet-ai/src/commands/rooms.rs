@@ -1,6 +1,6 @@
 //! `create-room`, `rooms`, and how a room is found by what somebody calls it.
 
-use meet_api::{Room, RoomId, Visibility, request::CreateRoom, text::fold};
+use meet_api::{Media, Room, RoomId, Visibility, request::CreateRoom, text::fold};
 use meet_server::Clock;
 use serde::Serialize;
 
@@ -18,7 +18,9 @@ pub(crate) async fn create(args: CreateRoomArgs) -> Outcome {
     not_empty("the name of the room", &args.name)?;
     let client = commands::client(&args.client)?;
     let visibility = args.public.then_some(Visibility::Public);
-    let room = client.create_room(&CreateRoom { name: Some(args.name), visibility, ..CreateRoom::default() }).await?;
+    let media = args.screens.then_some(Media::Screenshare);
+    let wanted = CreateRoom { name: Some(args.name), visibility, media, ..CreateRoom::default() };
+    let room = client.create_room(&wanted).await?;
     print_made(&room, &room.id.to_string(), args.client.json)
 }
 

@@ -16,11 +16,13 @@ use tokio::sync::Notify;
 use crate::{
     app::App,
     conference::{Conference, Failure, MeetingId, Seat},
+    config::Provider,
+    doctor::{Finding, Level},
     error::Error,
     hub::Address,
 };
 
-use super::{AT_A_TIME, EVERY, PAGE, failed, opening_of};
+use super::{AT_A_TIME, EVERY, PAGE, opening_of};
 
 /// For how long one go takes on more: what has ended meanwhile must not wait for all of what had ended before.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -114,8 +116,11 @@ impl Part {
 impl App {
     /// Does all of it again and again, each for itself, so that a provider that is slow with one delays no other.
     pub(crate) async fn keep_calls(self) {
-        if self.conference().is_err() {
-            return;
+        let Ok(conference) = self.conference() else { return };
+        for Finding { level, subject, state, fix } in conference.inspect(self.clock().now()).await {
+            if level == Level::Fail {
+                tracing::warn!(state, fix, "{subject} do not work");
+            }
         }
         if let Err(error) = self.note_unknown_calls().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "who is in the calls is known later");
@@ -255,7 +260,7 @@ impl App {
                 Ok(()) if meeting.meeting.is_some() || is_old => part.kept().done(&meeting.reference, monotonic),
                 Ok(()) => part.kept().again(&meeting.reference, monotonic),
                 Err(failure) => {
-                    failed("closed no meeting", &failure);
+                    self.provider_failed("closed no meeting", &failure);
                     part.kept().again(&meeting.reference, monotonic);
                 }
             }
@@ -277,7 +282,7 @@ impl App {
                 // Whoever was there may come back for as long as anybody else.
                 Ok(false) => part.kept().done(&meeting.reference, monotonic),
                 Err(failure) => {
-                    failed("closed no meeting", &failure);
+                    self.provider_failed("closed no meeting", &failure);
                     part.kept().again(&meeting.reference, monotonic);
                 }
             }
@@ -304,7 +309,9 @@ impl App {
     async fn close_meeting(&self, conference: &Conference, meeting: &Meeting) -> Result<(), Failure> {
         if meeting.provider != conference.name() {
             let Meeting { provider, meeting, .. } = meeting;
-            tracing::warn!(provider, meeting, "a meeting is left open at a provider that is not in use any more");
+            if provider != Provider::Fake.as_str() {
+                tracing::warn!(provider, meeting, "a meeting is left open at a provider that is not in use any more");
+            }
             return Ok(());
         }
         let _turn = self.calls().rooms.of(meeting.room).await;
@@ -344,7 +351,7 @@ impl App {
                     part.kept().done(&seat.identity, monotonic);
                 }
                 Err(failure) => {
-                    failed("threw nobody out", &failure);
+                    self.provider_failed("threw nobody out", &failure);
                     part.kept().again(&seat.identity, monotonic);
                 }
             }

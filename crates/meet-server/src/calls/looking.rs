@@ -17,7 +17,7 @@ use crate::{
     hub::{Address, Channel},
 };
 
-use super::{AT_A_TIME, EVERY, PAGE, failed};
+use super::{AT_A_TIME, EVERY, PAGE};
 
 /// How often the provider is asked who is in a call.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -139,7 +139,7 @@ impl App {
         let attendees = match conference.attendees(&MeetingId(id.clone()), now).await {
             Ok(attendees) => attendees,
             Err(failure) => {
-                failed("did not say who is there", &failure);
+                self.provider_failed("did not say who is there", &failure);
                 return Ok(());
             }
         };

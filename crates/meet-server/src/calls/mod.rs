@@ -10,6 +10,7 @@ mod keeping;
 mod looking;
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -49,6 +50,8 @@ const MAX_UNUSED: usize = 3;
 const MAX_DEVICES: usize = 20;
 /// How often somebody is let in again when the meeting ends as it comes.
 pub(crate) const TRIES: u32 = 3;
+/// How often the same complaint about the provider is logged.
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 /// How often to look for what has ended.
 const EVERY: Duration = Duration::from_secs(5);
 /// How many requests to the provider are under way at a time, of each kind.
@@ -75,6 +78,8 @@ pub(crate) struct Calls {
     closings: Part,
     removals: Part,
     looks: Mutex<Looks>,
+    /// When it was logged last that the provider did not do something, by what.
+    complaints: Mutex<HashMap<&'static str, Duration>>,
 }
 
 /// Somebody on the way into a room's call.
@@ -134,6 +139,7 @@ impl Calls {
             closings: Part::default(),
             removals: Part::default(),
             looks: Mutex::default(),
+            complaints: Mutex::default(),
         }
     }
 
@@ -279,12 +285,12 @@ impl App {
                 self.calls().activity.give_back(address, &joining.identity);
             }
             if failure != Failure::Gone {
-                return Err(failed("let nobody in", &failure));
+                return Err(self.provider_failed("let nobody in", &failure));
             }
             self.store().abandon_meeting(&meeting.reference, self.steady_now()).await?;
             self.calls().wake();
         }
-        Err(failed("let nobody in", &Failure::Gone))
+        Err(self.provider_failed("let nobody in", &Failure::Gone))
     }
 
     /// The place of somebody in a meeting, and whether it is a new one: it may have been given one that it did not take.
@@ -329,7 +335,7 @@ impl App {
     pub(crate) async fn leave_again(&self, conference: &Conference, address: Address, entered: &Entered) {
         self.calls().activity.give_back(address, &entered.seat.identity);
         if let Err(failure) = conference.remove(&entered.meeting, &entered.seat, self.clock().now()).await {
-            failed("kept somebody who has no record", &failure);
+            self.provider_failed("kept somebody who has no record", &failure);
         }
     }
 
@@ -359,7 +365,7 @@ impl App {
     async fn meeting_again(&self, conference: &Conference, meeting: Meeting) -> Result<(Meeting, MeetingId), Error> {
         if conference.forgets_empty_meetings() {
             let opened = conference.open(&opening_of(&meeting), self.clock().now()).await;
-            opened.map_err(|failure| failed("opened no meeting", &failure))?;
+            opened.map_err(|failure| self.provider_failed("opened no meeting", &failure))?;
         }
         let id = meeting.meeting.clone().unwrap_or_default();
         Ok((meeting, MeetingId(id)))
@@ -373,11 +379,24 @@ impl App {
         self.meeting(conference, tenant, room).await.map(drop)
     }
 
+    /// Logs what the provider did not do, each thing once a minute: a provider that is down fails at all of it again and
+    /// again.
+    fn provider_failed(&self, what: &'static str, failure: &Failure) -> Error {
+        let now = self.clock().monotonic();
+        let mut complaints = self.calls().complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.get(what).is_none_or(|at| now >= *at + COMPLAIN_EVERY) {
+            complaints.insert(what, now);
+            let error: &dyn std::error::Error = failure;
+            tracing::warn!(error, "the provider of calls {what}; `meet-ai doctor` looks for the reason");
+        }
+        Error::ProviderFailed
+    }
+
     /// Closes the meeting of a room that has ended, which is on record. What fails is tried again by that.
     pub(crate) async fn close_call(&self, conference: &Conference, room: RoomId, meeting: &MeetingId) {
         let _turn = self.calls().rooms.of(room).await;
         if let Err(failure) = conference.close(meeting, self.clock().now()).await {
-            failed("closed no meeting", &failure);
+            self.provider_failed("closed no meeting", &failure);
         }
         self.calls().wake();
     }
@@ -397,7 +416,7 @@ impl App {
                         self.calls().wake();
                     }
                 }
-                return Err(failed("opened no meeting", &failure));
+                return Err(self.provider_failed("opened no meeting", &failure));
             }
         };
         match self.store().meeting_opened(&meeting.reference, &id.0).await {
@@ -405,7 +424,7 @@ impl App {
             // The room has ended in the meantime, or the record could not be written.
             written => {
                 if let Err(failure) = conference.close(&id, self.clock().now()).await {
-                    failed("kept a meeting that has no record", &failure);
+                    self.provider_failed("kept a meeting that has no record", &failure);
                 }
                 self.calls().wake();
                 written?;
@@ -425,10 +444,4 @@ pub(crate) async fn in_time<T>(turn: impl Future<Output = T>) -> Result<T, Error
 /// What the provider is asked to open, or is looked through for.
 fn opening_of(meeting: &Meeting) -> Opening {
     Opening { room: meeting.room, reference: meeting.reference.clone() }
-}
-
-/// Logs what the provider did not do.
-fn failed(what: &'static str, failure: &Failure) -> Error {
-    tracing::warn!(error = failure as &dyn std::error::Error, "the conference's provider {what}");
-    Error::ProviderFailed
 }

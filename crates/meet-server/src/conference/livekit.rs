@@ -208,10 +208,16 @@ impl LiveKit {
                 format!("LiveKit at {} is asked too often to answer now", self.url),
                 "try again in a minute",
             ),
-            Some(failure @ (Failure::Gone | Failure::Unknown(_))) => Finding::fail(
+            Some(Failure::Gone) => Finding::fail(
+                subject,
+                format!("something answers at {} that is no LiveKit", self.url),
+                "set MEET_AI_LIVEKIT__URL to the address of LiveKit itself, such as wss://livekit.example.org",
+            ),
+            Some(failure @ Failure::Unknown(_)) => Finding::fail(
                 subject,
                 format!("there is no LiveKit at {}: {failure}", self.url),
-                "set MEET_AI_LIVEKIT__URL to where this machine reaches LiveKit, and start it",
+                "set MEET_AI_LIVEKIT__URL to the address by which clients and this machine reach it (ws:// without TLS, wss:// \
+                 with it), and start it",
             ),
         }
     }

@@ -75,6 +75,16 @@ async fn only_the_page_of_calls_connects_to_the_provider_of_calls() {
         assert_eq!(call.replace(&format!(" {origins}"), ""), strict);
         assert!(others.iter().all(|policy| *policy == strict));
     }
+    for unnameable in ["wss://[::1]:7880", "wss://*.example.org", "wss://sfu;script-src.example.org"] {
+        let (call, _) = policies(|config| {
+            config.conference.provider = Some(Provider::LiveKit);
+            config.livekit.url = Some(ServiceUrl::parse(unnameable).unwrap());
+            config.livekit.api_key = Some("key".to_owned());
+            config.livekit.api_secret = Some("a secret that is thirty-two bytes".to_owned().into());
+        })
+        .await;
+        assert_eq!(call, strict, "{unnameable}");
+    }
     let (call, others) = policies(|config| {
         config.conference.provider = Some(Provider::RealtimeKit);
         config.realtimekit.account_id = Some("account".to_owned());

@@ -133,7 +133,8 @@ impl Outside {
 /// refuse to connect to it.
 fn livekit_origins(address: &str) -> Option<String> {
     let url = Url::parse(address).ok()?;
-    let name = url.host_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)))?;
+    let name =
+        url.host_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)))?;
     let host = match url.port() {
         Some(port) => format!("{name}:{port}"),
         None => name.to_owned(),

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
     let opened = App::open(config, Clock::system(), bound).await;
     let Started { app, first } = opened.map_err(|error| Failure::refused(chain(&error)))?;
+    app.look_at_provider();
     if let Err(error) = data_dir.announce(&app.site().public_url) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,

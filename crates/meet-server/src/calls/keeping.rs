@@ -17,7 +17,6 @@ use crate::{
     app::App,
     conference::{Conference, Failure, MeetingId, Seat},
     config::Provider,
-    doctor::{Finding, Level},
     error::Error,
     hub::Address,
 };
@@ -116,11 +115,8 @@ impl Part {
 impl App {
     /// Does all of it again and again, each for itself, so that a provider that is slow with one delays no other.
     pub(crate) async fn keep_calls(self) {
-        let Ok(conference) = self.conference() else { return };
-        for Finding { level, subject, state, fix } in conference.inspect(self.clock().now()).await {
-            if level == Level::Fail {
-                tracing::warn!(state, fix, "{subject} do not work");
-            }
+        if self.conference().is_err() {
+            return;
         }
         if let Err(error) = self.note_unknown_calls().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "who is in the calls is known later");

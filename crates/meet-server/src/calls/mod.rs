@@ -26,6 +26,7 @@ use crate::{
     app::App,
     auth::Member,
     conference::{Conference, Failure, Fake, Grant, Joining, MeetingId, Opening, Publishing, Seat},
+    doctor::{Finding, Level},
     error::Error,
     hub::Address,
     limits::{Bucket, Subject},
@@ -192,6 +193,20 @@ impl App {
     pub fn conference_config(&self) -> Option<ConferenceConfig> {
         let turnstile_site_key = self.config().turnstile.site_key.clone();
         self.conference().ok().map(|conference| ConferenceConfig { turnstile_site_key, ..conference.config() })
+    }
+
+    /// Looks in the background whether the provider of calls does what the settings ask for, and logs what does not work:
+    /// whoever starts a server should not have to wait for the first call to learn it.
+    pub fn look_at_provider(&self) {
+        let app = self.clone();
+        self.tasks().spawn_until_stop(async move {
+            let Ok(conference) = app.conference() else { return };
+            for Finding { level, subject, state, fix } in conference.inspect(app.clock().now()).await {
+                if level == Level::Fail {
+                    tracing::warn!(state, fix, "{subject} do not work");
+                }
+            }
+        });
     }
 
     /// Who is in a room's call.

@@ -156,7 +156,7 @@ async fn nothing_that_livekit_fails_at_tells_a_secret() {
         server.tend(Duration::from_mins(6)).await;
     }
     drop(listening);
-    assert!(log.text().contains("the conference's provider opened no meeting"), "the log is talkative enough");
+    assert!(log.text().contains("the provider of calls opened no meeting"), "the log is talkative enough");
     secrets.assert_nowhere_in(&log);
 }
 

@@ -212,7 +212,7 @@ story(
     await bob.link('Join').click();
     await seesInCall(ann, 'Bob');
     await server.call('DELETE', `/api/invites/${invite.id}`, { key });
-    await bob.heading('This room is not here any more').waitFor();
+    await bob.heading('You were signed out').waitFor();
     await seesNobodyCalled(ann, 'Bob');
     await seesInCall(ann, 'Ann');
   },
@@ -300,6 +300,10 @@ story(
     await bob.context.route('https://challenges.cloudflare.com/**', (route) => route.abort());
     await bob.page.goto('/call');
     await bob.page.getByRole('alert').filter({ hasText: 'could not be loaded' }).waitFor();
+    await bob.context.unroute('https://challenges.cloudflare.com/**');
+    await bob.context.route('https://challenges.cloudflare.com/**', (route) => route.fulfill({ contentType: 'text/javascript', body: WIDGET }));
+    await bob.button('Load the check again').click();
+    await bob.page.getByText('the widget').waitFor();
   },
   {
     ...FAKE,
@@ -404,6 +408,8 @@ story(
     await ann.page.setViewportSize({ width: 360, height: 740 });
     await tab(ann, 'Chat').click();
     await inCall(ann).waitFor({ state: 'detached' });
+    await ann.page.evaluate(() => call.hear({ type: 'lost', source: 'camera' }));
+    await notice(ann, 'The camera went away').waitFor();
     assert.equal(await ann.page.locator('audio').count(), 1);
     await tab(ann, 'Call').click();
     await plays('Screen of Bob');

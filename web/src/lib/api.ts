@@ -186,6 +186,11 @@ export const api = {
 export function explain(error: unknown): string {
   if (!(error instanceof ApiError)) return 'Something went wrong.';
   if (error.code === 'rate_limited' && error.retryAfter !== null) return 'That was too fast for this server.';
-  const text = error.message.charAt(0).toUpperCase() + error.message.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+  return sentence(error.message);
+}
+
+/** What the server says, written as a sentence. */
+export function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

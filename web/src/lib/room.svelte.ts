@@ -44,6 +44,9 @@ function isFinal(error: unknown): error is ApiError {
   return error instanceof ApiError && [401, 404, 410].includes(error.status);
 }
 
+/** The more people see the same, the less all of them may ask at once. */
+const spread = (people: number) => LOOK_MS.least + LOOK_MS.each * people * Math.random();
+
 export class OpenRoom {
   readonly id: string;
   readonly me: User | null;
@@ -81,6 +84,7 @@ export class OpenRoom {
   #moves = 0;
   /** How often somebody came into the call or left it. */
   #calls = 0;
+  #ask: unknown;
   #filling = false;
   #loadingPage = 0;
   #loading: Promise<void> | null = null;
@@ -353,7 +357,8 @@ export class OpenRoom {
     this.#calls += 1;
     const { participants, doubtful } = attend(this.inCall, event, new Date().toISOString());
     this.inCall = participants;
-    if (doubtful) void this.loadCall();
+    // What comes while the list is asked for is asked about by the same.
+    if (doubtful) this.#ask ??= setTimeout(() => void this.loadCall().then(() => (this.#ask = undefined)), spread(this.members.length));
   }
 
   /** Asks who is in the call: the room's channel tells what comes after. */
@@ -367,9 +372,7 @@ export class OpenRoom {
   }
 
   #lookSoon(): void {
-    // The more people see the same, the less all of them may ask at once.
-    const wait = LOOK_MS.least + LOOK_MS.each * this.members.length * Math.random();
-    this.#look ??= setTimeout(() => void this.#loadPresence(), wait);
+    this.#look ??= setTimeout(() => void this.#loadPresence(), spread(this.members.length));
   }
 
   #learn(names: Iterable<string>): void {

@@ -23,24 +23,30 @@ declare global {
 }
 
 let loading: Promise<Turnstile> | null = null;
+/** Made once: the page's policy takes a name no second time. */
+let policy: ReturnType<TrustedTypes['createPolicy']> | undefined;
 
 function load(): Promise<Turnstile> {
   loading ??= new Promise<Turnstile>((resolve, reject) => {
     const script = document.createElement('script');
-    const policy = window.trustedTypes?.createPolicy(POLICY, { createScriptURL: () => SCRIPT });
+    policy ??= window.trustedTypes?.createPolicy(POLICY, { createScriptURL: () => SCRIPT });
     script.src = policy ? policy.createScriptURL(SCRIPT) : SCRIPT;
     script.async = true;
     script.onload = () => (window.turnstile ? resolve(window.turnstile) : reject(new Error('no widget')));
     script.onerror = () => reject(new Error('not loaded'));
     document.head.append(script);
+  }).catch((error: unknown) => {
+    loading = null;
+    throw error;
   });
   return loading;
 }
 
 /** What the widget says; without a token nothing can be sent. */
-export interface Heard {
+interface Heard {
   ontoken: (token: string | null) => void;
-  onproblem: (text: string) => void;
+  /** `isOver` when the widget does not go on by itself. */
+  onproblem: (text: string, isOver?: boolean) => void;
 }
 
 export interface Widget {
@@ -55,7 +61,7 @@ export async function showWidget(container: HTMLElement, sitekey: string, theme:
   try {
     turnstile = await load();
   } catch {
-    onproblem('The check for bots could not be loaded. Something in this browser or its network keeps challenges.cloudflare.com away.');
+    onproblem('The check for bots could not be loaded. Something in this browser or its network keeps challenges.cloudflare.com away.', true);
     return null;
   }
   const widget = turnstile.render(container, {
@@ -65,11 +71,15 @@ export async function showWidget(container: HTMLElement, sitekey: string, theme:
     callback: (token: string) => ontoken(token),
     'expired-callback': () => ontoken(null),
     'timeout-callback': () => ontoken(null),
+    'unsupported-callback': () => onproblem('The check for bots does not work in this browser. Another one, or a newer one, may do.', true),
     'error-callback': () => {
       ontoken(null);
       onproblem('The check for bots did not work. It tries again by itself.');
     },
   });
-  if (widget === undefined) return null;
+  if (widget === undefined) {
+    onproblem('The check for bots could not be shown.', true);
+    return null;
+  }
   return { reset: () => turnstile.reset(widget), remove: () => turnstile.remove(widget) };
 }

@@ -341,12 +341,12 @@ describe('the way into a call', () => {
   it('tells refusals apart by what can be done about them', () => {
     const of = (status: number, message: string, after: number | null = null) => refused(new ApiError(status, 'a_code', message, after), 1_000);
     expect(of(410, 'room expired')).toEqual({ why: 'ended', text: 'Room expired.', retryAt: null });
-    expect(of(429, 'Too many requests', 12)).toEqual({ why: 'busy', text: 'Too many requests.', retryAt: 13_000 });
-    expect(of(429, 'this call is full')).toEqual({ why: 'busy', text: 'This call is full.', retryAt: null });
+    expect(of(429, 'Too many requests', 12)).toEqual({ why: 'other', text: 'Too many requests.', retryAt: 13_000 });
+    expect(of(429, 'this call is full')).toEqual({ why: 'other', text: 'This call is full.', retryAt: null });
     expect(of(403, 'Turnstile verification failed').why).toBe('bot');
     expect(of(403, 'Forbidden').why).toBe('other');
     expect(of(502, 'the provider failed').text).toBe('The provider failed.');
-    expect(of(503, 'no calls').why).toBe('unavailable');
+    expect(of(503, 'no calls', 2)).toEqual({ why: 'other', text: 'No calls.', retryAt: 3_000 });
     expect(refused(new Error('?'), 0).text).toBe('Something went wrong.');
   });
 
@@ -365,6 +365,7 @@ describe('the way into a call', () => {
   it('knows the demo by its address, whatever name this server goes by', () => {
     expect(isDemo({ kind: 'meeting', url: 'http://127.0.0.1:3000/api/demo-call' })).toBe(true);
     expect(isDemo({ kind: 'meeting', url: 'https://meetings.example.org' })).toBe(false);
+    expect(isDemo({ kind: 'meeting', url: 'https://[' })).toBe(false);
     expect(canListenOnly({ kind: 'rtc', url: 'wss://sfu.example.org' })).toBe(true);
     expect(canListenOnly({ kind: 'meeting', url: 'https://meetings.example.org' })).toBe(false);
   });

@@ -112,8 +112,11 @@ describe('an open room', () => {
     expect(open.inCall).toEqual([]);
     // Somebody without a user is found out about by asking.
     server.inCall = [{ ...ann, user: null }];
-    tell({ ...bob, user: null, event: 'join' });
-    await settled();
+    const asked = () => server.requests.filter((one) => one.endsWith('/api/rooms/room-1')).length;
+    const before = asked();
+    for (const name of ['Bob', 'Bo', 'B']) tell({ ...bob, name, user: null, event: 'join' });
+    await settled(200);
+    expect(asked()).toBe(before + 1);
     expect(open.inCall).toEqual(server.inCall);
     expect(seqs()).toEqual([1]);
   });

@@ -60,8 +60,10 @@ export class DemoClient implements CallClient {
   async #listen(events: AsyncGenerator<string>): Promise<void> {
     try {
       for await (const event of events) {
-        if (event === 'joined') this.#hear({ type: 'reconnected' });
-        else if (event === 'muted') this.#hear({ type: 'muted' });
+        if (event === 'joined') {
+          this.#again.done();
+          this.#hear({ type: 'reconnected' });
+        } else if (event === 'muted') this.#hear({ type: 'muted' });
         else if (event === 'removed') return this.#hear({ type: 'ended', how: 'removed' });
       }
     } catch {
@@ -75,9 +77,7 @@ export class DemoClient implements CallClient {
   #comeBack(): void {
     this.#again.later(async () => {
       try {
-        const events = await this.#attend();
-        this.#again.done();
-        await this.#listen(events);
+        await this.#listen(await this.#attend());
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         if (error instanceof NotJoined) this.#hear({ type: 'ended', how: 'failed', problem: error.message });

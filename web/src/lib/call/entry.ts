@@ -1,6 +1,6 @@
 // The way into a call by its name: what is proposed, what is kept, and what a refusal means.
 
-import { ApiError, explain } from '../api';
+import { ApiError, explain, sentence } from '../api';
 import { makeHandle } from '../handle';
 
 /** The most characters of a room's name and of a visitor's. */
@@ -23,7 +23,7 @@ export function linkTo(room: string): string {
 
 /** Why there is no way in. */
 export interface Refused {
-  why: 'ended' | 'busy' | 'bot' | 'unavailable' | 'other';
+  why: 'ended' | 'bot' | 'other';
   text: string;
   /** Milliseconds since the epoch after which to try again, when that is known. */
   retryAt: number | null;
@@ -38,17 +38,10 @@ export function refused(error: unknown, now: number): Refused {
     case 410:
       return { why: 'ended', text, retryAt: null };
     case 429:
-      return { why: 'busy', text: sentence(error.message), retryAt };
+      return { why: 'other', text: sentence(error.message), retryAt };
     case 403:
       return { why: error.message.startsWith('Turnstile') ? 'bot' : 'other', text, retryAt: null };
-    case 503:
-      return { why: 'unavailable', text, retryAt };
     default:
       return { why: 'other', text, retryAt };
   }
-}
-
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

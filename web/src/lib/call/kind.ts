@@ -8,7 +8,7 @@ export const DEMO_PATH = '/api/demo-call';
 
 /** Whether calls are those of the demo, which are on the server of the page and carry nothing. */
 export function isDemo(config: ConferenceConfig): boolean {
-  return config.kind === 'meeting' && new URL(config.url, location.origin).pathname === DEMO_PATH;
+  return config.kind === 'meeting' && config.url.endsWith(DEMO_PATH);
 }
 
 /** Whether somebody who may send nothing can be in such a call. */

@@ -257,7 +257,9 @@ for (const sdk of SDKS) {
 
     test('no secret is in the log, whatever is logged', async () => {
       const { token } = await ask(await guest('member', 'Cem'));
-      const asked = livekit.asked.map(({ headers }) => headers.authorization.replace(/^Bearer /, ''));
+      // A look at the clock of the server needs no token.
+      const asked = livekit.asked.flatMap(({ headers }) => headers.authorization?.replace(/^Bearer /, '') ?? []);
+      assert.notEqual(asked.length, 0);
       assert.match(server.log, /TRACE/);
       for (const secret of [KEY.secret, token, owner, ...asked]) assert.equal(server.log.includes(secret), false);
     });

@@ -196,17 +196,16 @@ impl App {
         let now = self.steady_now();
         let settings = &self.config().quick_rooms;
         let ends_at = now.plus(Duration::from_secs(settings.max_age_seconds));
-        let id = |app: &Self| app.clock().uuid();
         let new = NewQuickRoom {
             name: name.as_str().to_owned(),
             tenant: NewTenant {
-                id: TenantId::from_uuid(id(self)),
+                id: TenantId::from_uuid(self.clock().uuid()),
                 kind: TenantKind::Quick,
                 key: None,
                 created_at: now,
             },
             room: NewRoom {
-                id: RoomId::from_uuid(id(self)),
+                id: RoomId::from_uuid(self.clock().uuid()),
                 name: name.clone(),
                 visibility: Visibility::Private,
                 media,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use meet_store::{Meeting, StoredSeat};
+use meet_store::{Meeting, StoreError, StoredSeat};
 use tokio::sync::Notify;
 
 use crate::{
@@ -152,24 +152,25 @@ impl App {
         }
     }
 
-    /// Closes what has ended, throws out who has no right any more, and asks who is in the calls that are due; of many,
-    /// some.
+    /// Ends the rooms without an owner whose time is over, as [`App::sweep`] does; closes what has ended, throws out who has
+    /// no right any more, and asks who is in the calls that are due; of many, some.
     ///
     /// # Errors
     /// [`Error::Store`]; what the provider does not do is tried again.
     pub async fn tend_calls(&self) -> Result<(), Error> {
+        self.end_quick_rooms().await?;
         let (removed, closed, looked) = tokio::join!(self.tend_seats(), self.tend_meetings(), self.tend_looks());
         removed.and(closed).and(looked)
     }
 
     async fn tend_meetings(&self) -> Result<(), Error> {
         let (conference, part) = (self.conference()?, &self.calls().closings);
-        self.end_quick_rooms().await?;
         let now = self.steady_now();
         self.store().end_meetings(now).await?;
         self.store().abandon_openings(now.minus(OPENING), now).await?;
         let _alone = part.alone.lock().await;
-        let meetings = self.all_closing().await?;
+        let page = |after| self.store().closing_meetings(after, PAGE);
+        let meetings = all(page, |meeting: &Meeting| &meeting.reference).await?;
         part.kept().keep_only(&meetings.iter().map(|meeting| meeting.reference.as_str()).collect());
         self.close_meetings(conference, &meetings).await;
         self.forget_meetings(conference, &meetings).await
@@ -178,7 +179,8 @@ impl App {
     async fn tend_seats(&self) -> Result<(), Error> {
         let (conference, part) = (self.conference()?, &self.calls().removals);
         let _alone = part.alone.lock().await;
-        let seats = self.all_ended().await?;
+        let page = |after| self.store().ended_seats(after, PAGE);
+        let seats = all(page, |seat: &StoredSeat| &seat.identity).await?;
         part.kept().keep_only(&seats.iter().map(|seat| seat.identity.as_str()).collect());
         self.throw_out(conference, &seats).await;
         let (monotonic, now) = (self.clock().monotonic(), self.steady_now());
@@ -192,32 +194,6 @@ impl App {
 
     async fn tend_looks(&self) -> Result<(), Error> {
         self.look_at_calls(self.conference()?).await
-    }
-
-    async fn all_closing(&self) -> Result<Vec<Meeting>, Error> {
-        let mut all: Vec<Meeting> = Vec::new();
-        loop {
-            let after = all.last().map(|meeting| meeting.reference.clone());
-            let page = self.store().closing_meetings(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            all.extend(page);
-            if is_last || all.len() >= MAX_RECORDS {
-                return Ok(all);
-            }
-        }
-    }
-
-    async fn all_ended(&self) -> Result<Vec<StoredSeat>, Error> {
-        let mut all: Vec<StoredSeat> = Vec::new();
-        loop {
-            let after = all.last().map(|seat| seat.identity.clone());
-            let page = self.store().ended_seats(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            all.extend(page);
-            if is_last || all.len() >= MAX_RECORDS {
-                return Ok(all);
-            }
-        }
     }
 
     /// Does something about each record that is due, a few at a time and for as long as one go takes on more; the next
@@ -316,7 +292,7 @@ impl App {
             Some(id) => vec![MeetingId(id.clone())],
             None => conference.find(&opening_of(meeting), now).await?,
         };
-        let unknown = |error: meet_store::StoreError| Failure::Unknown(error.to_string());
+        let unknown = |error: StoreError| Failure::Unknown(error.to_string());
         let of_now = self.store().open_meeting_of(meeting.room).await.map_err(unknown)?;
         for id in ids {
             // Where the provider knows meetings by their room, the room may have another one by now.
@@ -368,6 +344,22 @@ impl App {
     pub(super) fn throw_out_again(&self, identity: &str) {
         self.calls().removals.kept().undo(identity);
         self.calls().removals.work.notify_one();
+    }
+}
+
+/// All records of a list that comes in pages, each from behind a name of the one before.
+async fn all<T, F>(page: impl Fn(Option<String>) -> F, name: fn(&T) -> &str) -> Result<Vec<T>, Error>
+where
+    F: Future<Output = Result<Vec<T>, StoreError>>,
+{
+    let mut all: Vec<T> = Vec::new();
+    loop {
+        let found = page(all.last().map(|last| name(last).to_owned())).await?;
+        let is_last = found.len() < PAGE as usize;
+        all.extend(found);
+        if is_last || all.len() >= MAX_RECORDS {
+            return Ok(all);
+        }
     }
 }
 

@@ -4,56 +4,29 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use meet_server::config::{Origin, Provider, RealtimeKit, ServiceUrl, Turnstile};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Caller, Database, Server, Setup,
-    cloudflare::{API_TOKEN, APP, Cloudflare, Fault, Step, TURNSTILE_SECRET},
+    Answer, Database, Server, Setup,
+    calls::{SITE, by_cloudflare, guarded_by},
+    cloudflare::{API_TOKEN, Cloudflare, Fault, Step},
     databases, eventually, soon,
 };
 
-const SITE: &str = "app.example.org";
 const NOW: &str = "2026-02-07T12:00:00.000Z";
 
-async fn start_on(database: Database, is_guarded: bool) -> (Cloudflare, Server) {
+async fn start_on(database: Database) -> (Cloudflare, Server) {
     let cloudflare = Cloudflare::start().await;
-    let url = |text: String| ServiceUrl::parse(&text).unwrap();
-    let setup = Setup::on(database).manual_clock().with(|config| {
-        config.conference.provider = Some(Provider::RealtimeKit);
-        config.realtimekit = RealtimeKit {
-            base_url: Some(url(cloudflare.base_url())),
-            account_id: None,
-            app_id: Some(APP.to_owned()),
-            api_token: Some(API_TOKEN.into()),
-            preset_name: Some("group_call_participant".to_owned()),
-            screenshare_preset_name: Some("group_call_host".to_owned()),
-            audio_preset_name: None,
-        };
-        if is_guarded {
-            config.turnstile = Turnstile {
-                secret_key: Some(TURNSTILE_SECRET.into()),
-                site_key: None,
-                verify_url: url(cloudflare.verify_url()),
-            };
-        }
-        config.limits.tokens_per_minute_per_ip = 0;
-        config.allowed_origins = vec![Origin::parse(&format!("https://{SITE}")).unwrap()];
-    });
-    let server = setup.start().await;
+    let server = Setup::on(database).manual_clock().with(by_cloudflare(&cloudflare)).start().await;
     (cloudflare, server)
 }
 
 async fn start() -> (Cloudflare, Server) {
-    start_on(Database::sqlite(), false).await
-}
-
-fn visitor(server: &Server) -> Caller {
-    server.stranger().with_header("origin", "https://app.example.org")
+    start_on(Database::sqlite()).await
 }
 
 async fn enter(server: &Server, room: &str, name: &str) -> Answer {
-    visitor(server).post_json("/api/token", json!({ "room": room, "name": name })).await
+    server.stranger().enter(room, name).await
 }
 
 fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
@@ -62,8 +35,7 @@ fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
 
 /// Has the server do what it does now and then.
 async fn tend(server: &Server) {
-    server.clock.advance(Duration::from_mins(6));
-    server.app.tend_calls().await.unwrap();
+    server.tend(Duration::from_mins(6)).await;
 }
 
 /// Tells the server something in the name of whoever signs it.
@@ -76,7 +48,7 @@ async fn tell(server: &Server, signature: &str, body: &Value) -> u16 {
 #[tokio::test]
 async fn strangers_meet_are_seen_and_are_out_when_the_room_ends() {
     for database in databases().await {
-        let (cloudflare, server) = start_on(database, false).await;
+        let (cloudflare, server) = start_on(database).await;
         cloudflare.set_token_expiry(Some(1_770_469_200));
         let ann = enter(&server, "standup", "Ann").await.expect(200);
         let bob = enter(&server, "standup", "Bob").await.expect(200);
@@ -199,13 +171,16 @@ async fn a_caller_that_hangs_up_leaves_one_meeting_at_most() {
 /// What a visitor is answered who shows this token.
 async fn show(server: &Server, token: Option<&str>) -> (u16, String) {
     let body = json!({ "room": "standup", "name": "Ann", "turnstileToken": token });
-    let answer = visitor(server).post_json("/api/token", body).await;
+    let page = server.stranger().with_header("origin", &format!("https://{SITE}"));
+    let answer = page.post_json("/api/token", body).await;
     (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]
 async fn nobody_comes_in_without_passing_turnstile() {
-    let (cloudflare, server) = start_on(Database::sqlite(), true).await;
+    let cloudflare = Cloudflare::start().await;
+    let setup = Setup::new().manual_clock().with(by_cloudflare(&cloudflare));
+    let server = setup.with(guarded_by(&cloudflare)).start().await;
     let failed = (403, "Turnstile verification failed".to_owned());
     for missing in [None, Some("")] {
         assert_eq!(show(&server, missing).await, (403, "Turnstile verification required".to_owned()));
@@ -256,7 +231,7 @@ async fn an_app_without_the_preset_lets_nobody_in_and_says_nothing_of_it() {
 #[tokio::test]
 async fn looking_for_a_meeting_whose_answer_was_lost_disturbs_nobody_in_the_one_that_followed() {
     for database in databases().await {
-        let (cloudflare, server) = start_on(database, false).await;
+        let (cloudflare, server) = start_on(database).await;
         let owner = server.new_tenant().await;
         let room = owner.room("planning").await;
         let ann = owner.session("Ann").await;
@@ -281,7 +256,7 @@ async fn looking_for_a_meeting_whose_answer_was_lost_disturbs_nobody_in_the_one_
 #[tokio::test]
 async fn an_opening_that_a_crash_cut_off_is_looked_for_by_itself() {
     for database in databases().await {
-        let (cloudflare, server) = start_on(database, false).await;
+        let (cloudflare, server) = start_on(database).await;
         let owner = server.new_tenant().await;
         let room = owner.room("planning").await;
         let (store, now) = (server.app.store(), server.clock.now());

@@ -78,6 +78,11 @@ impl Kept {
         self.undone.insert(what.to_owned());
     }
 
+    /// Whether something was undone since it was begun.
+    fn is_undone(&self, what: &str) -> bool {
+        self.undone.contains(what)
+    }
+
     /// Whether it was done so long ago that nothing of before can undo it.
     fn is_settled(&self, what: &str, now: Duration) -> bool {
         self.done.get(what).is_some_and(|at| *at + REMEMBERED <= now)
@@ -250,6 +255,8 @@ impl App {
             let outcome = self.is_closed_for_good(conference, meeting).await;
             let monotonic = self.clock().monotonic();
             match outcome {
+                // Somebody came while nobody was found.
+                Ok(true) if part.kept().is_undone(&meeting.reference) => {}
                 Ok(true) => self.store().forget_meeting(&meeting.reference).await?,
                 // Whoever was there may come back for as long as anybody else.
                 Ok(false) => part.kept().done(&meeting.reference, monotonic),
@@ -372,6 +379,7 @@ mod tests {
         let (mut kept, at) = (Kept::default(), Duration::from_secs);
         kept.begin("room");
         kept.undo("room");
+        assert!(kept.is_undone("room"));
         kept.done("room", at(1));
         assert!(kept.is_due("room", at(1)));
         kept.begin("room");

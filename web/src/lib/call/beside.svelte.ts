@@ -81,6 +81,8 @@ export class RoomBeside {
     this.#again.done();
     this.#lastReturn = Date.now();
     // What was written and not sent is kept, and goes out from the new one.
+    // One that is still opening must not join the connection beside the new one.
+    this.room.close();
     this.room = new OpenRoom(this.#id, this.#me, undefined, this.#live);
     this.open();
   }

@@ -1,50 +1,10 @@
-//! `meet-ai`: the server and the command line in one binary.
-//!
-//! It knows the process (arguments, environment, signals, exit codes) and nothing of rooms: the
-//! server is `meet_server`, and the client commands speak its public API like everybody else.
-
-mod args;
-mod client;
-mod commands;
-mod connection;
-mod credentials;
-mod dotenv;
-mod failure;
-mod first_start;
-mod invocation;
-mod output;
-mod server_url;
-mod signals;
-mod words;
+//! `meet-ai`: the server and the command line in one binary; what it does is in the library beside it.
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
-
-use crate::args::{Cli, Command};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // Nothing that this process makes is for other users of the machine.
-    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
-    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
-    let as_json = commands::is_json(&command);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if !matches!(command, Command::Serve(_)) {
-        runtime.worker_threads(1);
-    }
-    let outcome = match runtime.enable_all().build() {
-        Ok(runtime) => runtime.block_on(commands::run(command)),
-        Err(error) => Err(failure::Failure::refused(format!("the system gives no threads: {error}"))),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.report(as_json);
-            failure.exit_code()
-        }
-    }
+    meet_ai::main()
 }

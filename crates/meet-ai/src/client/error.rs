@@ -17,7 +17,7 @@ use crate::{
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// The server said no.
     #[error("{}", body.error)]
     Refused {
@@ -60,7 +60,7 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// No answer came.
-    pub(crate) fn unreachable(connection: &Connection, source: reqwest::Error) -> Self {
+    pub(super) fn unreachable(connection: &Connection, source: reqwest::Error) -> Self {
         let source = source.without_url();
         if source.is_timeout() {
             return Self::late(connection);
@@ -79,17 +79,17 @@ impl ClientError {
     }
 
     /// No answer came in time.
-    pub(crate) fn late(connection: &Connection) -> Self {
+    pub(super) fn late(connection: &Connection) -> Self {
         Self::Unreachable { url: connection.server(), reason: "it did not answer in time".to_owned(), hint: None }
     }
 
     /// An answer came that is not one of ours.
-    pub(crate) fn not_ours(connection: &Connection, status: StatusCode) -> Self {
+    pub(super) fn not_ours(connection: &Connection, status: StatusCode) -> Self {
         Self::NotOurs { url: connection.server(), status }
     }
 
     /// Reads an answer that is not a success.
-    pub(crate) fn from_answer(connection: &Connection, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn from_answer(connection: &Connection, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if status.is_redirection() {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("another address");
             return Self::Redirected { url: connection.server(), to: to.to_owned() };
@@ -101,7 +101,7 @@ impl ClientError {
     }
 
     /// Whether the same call may succeed later.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Redirected { .. } => false,
@@ -112,7 +112,7 @@ impl ClientError {
     }
 
     /// When the server wants to be asked again.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
             _ => None,

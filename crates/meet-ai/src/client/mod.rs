@@ -3,9 +3,9 @@
 //! It holds one server and one credential, which goes into a header, never into a URL and never over
 //! a redirect. It decides nothing about output, and retries only what [`retry`] says.
 
-pub(crate) mod error;
-pub(crate) mod retry;
-pub(crate) mod socket;
+mod error;
+pub mod retry;
+pub mod socket;
 
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ use reqwest::{
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 
-pub(crate) use error::{ClientError, asked};
+pub use error::ClientError;
+pub(crate) use error::asked;
 
-use crate::connection::Connection;
+use crate::{args::ClientArgs, connection::Connection, failure::Failure};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,39 +37,55 @@ const PAGE: usize = 1000;
 
 /// A server's API in one caller's hands; a clone shares its connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub struct Client {
     http: reqwest::Client,
     connection: Connection,
 }
 
 /// Which part of a room's history.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct History {
+pub struct History {
     /// After the message with this id.
-    pub(crate) after: Option<String>,
+    pub after: Option<String>,
     /// After the message with this number.
-    pub(crate) after_seq: Option<u64>,
+    pub after_seq: Option<u64>,
     /// Without this sender's.
-    pub(crate) exclude: Option<String>,
+    pub exclude: Option<String>,
     /// Only those that mention this name.
-    pub(crate) mentions: Option<String>,
+    pub mentions: Option<String>,
     /// How many seconds to wait for something.
-    pub(crate) wait: Option<u64>,
+    pub wait: Option<u64>,
     /// At most so many messages; the most that there may be when nothing is said.
-    pub(crate) limit: Option<usize>,
+    pub limit: Option<usize>,
 }
 
 /// A page of a room's history.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub struct Page {
     /// The messages, oldest first.
-    pub(crate) messages: Vec<Message>,
+    pub messages: Vec<Message>,
     /// The place from which the next page goes on; a page may be empty and not be the last, when a
     /// filter left out all of it.
-    pub(crate) next: Option<u64>,
+    pub next: Option<u64>,
 }
 
+/// A server or key that cannot be used, in a sentence that names the place that it was found in.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingError(String);
+
 impl Client {
+    /// A client of the server and with the key that the surroundings name: `MEET_AI_URL` and `MEET_AI_KEY` in the
+    /// environment, the same names in `./.env`, config.toml, and at last the server of this machine.
+    ///
+    /// # Errors
+    /// [`SettingError`] when what is named is no address or no key.
+    pub fn from_surroundings() -> Result<Self, SettingError> {
+        let told = |failure: &Failure| SettingError(failure.sentence().to_owned());
+        let connection = Connection::resolve(&ClientArgs::default()).map_err(|failure| told(&failure))?;
+        Self::new(&connection).map_err(|error| told(&error.into()))
+    }
+
     /// A client of this server with this key.
     pub(crate) fn new(connection: &Connection) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
@@ -89,12 +106,12 @@ impl Client {
     }
 
     /// Whether there is a credential at all.
-    pub(crate) fn has_key(&self) -> bool {
+    pub fn has_key(&self) -> bool {
         self.connection.key.is_some()
     }
 
     /// Whether the credential is a session's, which always speaks as its own user.
-    pub(crate) fn is_session(&self) -> bool {
+    pub fn is_session(&self) -> bool {
         self.connection.key.as_ref().is_some_and(|(key, _)| key.expose_secret().starts_with("mas_"))
     }
 
@@ -104,45 +121,45 @@ impl Client {
     }
 
     /// Whether the server is ready to serve.
-    pub(crate) async fn ready(&self) -> Result<(), ClientError> {
+    pub async fn ready(&self) -> Result<(), ClientError> {
         let request = self.http.get(self.endpoint(&["readyz"]));
         self.send(request).await.map(drop)
     }
 
     /// Makes an API key; no credential goes along.
-    pub(crate) async fn create_key(&self) -> Result<NewKey, ClientError> {
+    pub async fn create_key(&self) -> Result<NewKey, ClientError> {
         let request = self.http.post(self.endpoint(&["api", "keys"]));
         self.read(self.send(request).await?).await
     }
 
     /// Who the credential is.
-    pub(crate) async fn session(&self) -> Result<SessionInfo, ClientError> {
+    pub async fn session(&self) -> Result<SessionInfo, ClientError> {
         self.get(self.endpoint(&["api", "session"])).await
     }
 
     /// All rooms of the caller, oldest first.
-    pub(crate) async fn rooms(&self) -> Result<Vec<Room>, ClientError> {
+    pub async fn rooms(&self) -> Result<Vec<Room>, ClientError> {
         self.all_pages(self.endpoint(&["api", "rooms"])).await
     }
 
     /// All public rooms that the server lists.
-    pub(crate) async fn public_rooms(&self) -> Result<Vec<Room>, ClientError> {
+    pub async fn public_rooms(&self) -> Result<Vec<Room>, ClientError> {
         self.all_pages(self.endpoint(&["api", "public", "rooms"])).await
     }
 
     /// One room.
-    pub(crate) async fn room(&self, room: RoomId) -> Result<Room, ClientError> {
+    pub async fn room(&self, room: RoomId) -> Result<Room, ClientError> {
         self.get(self.endpoint(&["api", "rooms", &room.to_string()])).await
     }
 
     /// Makes a room.
-    pub(crate) async fn create_room(&self, body: &CreateRoom) -> Result<Room, ClientError> {
+    pub async fn create_room(&self, body: &CreateRoom) -> Result<Room, ClientError> {
         let url = self.endpoint(&["api", "rooms"]);
         self.read(self.send(self.request(Method::POST, url).json(body)).await?).await
     }
 
     /// Stores a message. The same idempotency key stores it once, however often it is sent.
-    pub(crate) async fn send_message(
+    pub async fn send_message(
         &self,
         room: RoomId,
         body: &SendMessage,
@@ -154,7 +171,7 @@ impl Client {
     }
 
     /// A page of a room's history, the fullest there is.
-    pub(crate) async fn messages(&self, room: RoomId, history: &History) -> Result<Page, ClientError> {
+    pub async fn messages(&self, room: RoomId, history: &History) -> Result<Page, ClientError> {
         let mut url = self.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
         url.query_pairs_mut().extend_pairs(history.pairs());
         let patience = ANSWER_TIMEOUT + Duration::from_secs(history.wait.unwrap_or(0));
@@ -248,7 +265,8 @@ impl Client {
 
 impl History {
     /// What is left of the part behind this place.
-    pub(crate) fn behind(&self, seq: u64) -> Self {
+    #[must_use]
+    pub fn behind(&self, seq: u64) -> Self {
         Self { after: None, after_seq: Some(seq), wait: None, ..self.clone() }
     }
 

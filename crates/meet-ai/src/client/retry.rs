@@ -9,7 +9,7 @@ use crate::output::{self, escape};
 
 /// Waits that double up to a bound, each shortened by chance so that many clients spread out.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     most: Duration,
     step: u32,
@@ -17,7 +17,7 @@ pub(crate) struct Backoff {
 
 /// Tries that are left, and the waits between them.
 #[derive(Debug, Clone)]
-pub(crate) struct Retry {
+pub struct Retry {
     backoff: Backoff,
     tries_left: u32,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Retry {
 const MOST_PATIENCE: Duration = Duration::from_mins(1);
 
 /// 32 bits of chance.
-pub(crate) fn chance(clock: &Clock) -> u32 {
+pub fn chance(clock: &Clock) -> u32 {
     let mut bytes = [0; 4];
     clock.fill(&mut bytes);
     u32::from_ne_bytes(bytes)
@@ -34,12 +34,12 @@ pub(crate) fn chance(clock: &Clock) -> u32 {
 
 impl Backoff {
     /// Starts at `first` and never exceeds `most`.
-    pub(crate) const fn new(first: Duration, most: Duration) -> Self {
+    pub const fn new(first: Duration, most: Duration) -> Self {
         Self { first, most, step: 0 }
     }
 
     /// The next wait: between half and all of the doubled one; `chance` is any number.
-    pub(crate) fn next(&mut self, chance: u32) -> Duration {
+    pub fn next(&mut self, chance: u32) -> Duration {
         let full = self.first.saturating_mul(2_u32.saturating_pow(self.step)).min(self.most);
         self.step = self.step.saturating_add(1);
         let half = full / 2;
@@ -47,24 +47,24 @@ impl Backoff {
     }
 
     /// Begins anew, after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.step = 0;
     }
 }
 
 impl Retry {
     /// For a command that somebody waits for: four more tries within some seconds.
-    pub(crate) const fn of_a_command() -> Self {
+    pub const fn of_a_command() -> Self {
         Self { backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(4)), tries_left: 4 }
     }
 
     /// For a command that had better fail at once.
-    pub(crate) const fn never() -> Self {
+    pub const fn never() -> Self {
         Self { tries_left: 0, ..Self::of_a_command() }
     }
 
     /// Makes a call until it succeeds or trying again is no use.
-    pub(crate) async fn run<T>(
+    pub async fn run<T>(
         mut self,
         clock: &Clock,
         call: impl AsyncFn() -> Result<T, ClientError>,

@@ -30,24 +30,24 @@ const MAX_FRAME: usize = 1024 * 1024;
 
 /// What a socket is asked to send.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SocketQuery {
+pub struct SocketQuery {
     /// From after this message on.
-    pub(crate) since: u64,
+    pub since: u64,
     /// The epoch that `since` is of, when known.
-    pub(crate) epoch: Option<String>,
+    pub epoch: Option<String>,
     /// Without this sender's.
-    pub(crate) exclude: Option<String>,
+    pub exclude: Option<String>,
     /// Only what mentions this name.
-    pub(crate) mentions: Option<String>,
+    pub mentions: Option<String>,
 }
 
 /// An open room socket.
 #[derive(Debug)]
-pub(crate) struct RoomSocket(WebSocketStream<Upgraded>);
+pub struct RoomSocket(WebSocketStream<Upgraded>);
 
 /// What comes out of a room socket.
 #[derive(Debug)]
-pub(crate) enum Incoming {
+pub enum Incoming {
     /// A message.
     Message(Box<Message>),
     /// Another frame that this version knows.
@@ -58,7 +58,7 @@ pub(crate) enum Incoming {
 
 /// Why a socket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub enum Closed {
     /// The server closed it with this code.
     Code(u16),
     /// It broke, or fell silent.
@@ -75,7 +75,7 @@ enum Frame {
 
 impl Client {
     /// Opens a room's socket. A refusal is the HTTP answer that came in place of the upgrade.
-    pub(crate) async fn open_socket(&self, room: RoomId, query: &SocketQuery) -> Result<RoomSocket, ClientError> {
+    pub async fn open_socket(&self, room: RoomId, query: &SocketQuery) -> Result<RoomSocket, ClientError> {
         let mut url = self.endpoint(&["api", "rooms", &room.to_string(), "ws"]);
         url.query_pairs_mut().extend_pairs(query.pairs());
         let nonce = generate_key();
@@ -114,7 +114,7 @@ impl SocketQuery {
 
 impl RoomSocket {
     /// The next frame; pings are answered on the way, and any frame is a sign of life.
-    pub(crate) async fn next(&mut self) -> Incoming {
+    pub async fn next(&mut self) -> Incoming {
         loop {
             let broken = |reason: String| Incoming::Closed(Closed::Broken(reason));
             let Ok(frame) = tokio::time::timeout(SILENCE, self.0.next()).await else {
@@ -137,7 +137,7 @@ impl RoomSocket {
     }
 
     /// Says goodbye, as far as the other side still listens.
-    pub(crate) async fn close(mut self) {
+    pub async fn close(mut self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.close(None)).await;
     }
 }

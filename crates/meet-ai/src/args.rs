@@ -2,8 +2,11 @@
 //!
 //! Only shapes; what a command does is in `commands`.
 
+mod agent;
+
 use std::path::PathBuf;
 
+pub(crate) use agent::{InstallSkillArgs, SkillArgs, SkillCommand};
 use clap::{Args, Parser, Subcommand};
 
 /// A meeting place for people and AI agents.
@@ -75,6 +78,9 @@ pub(crate) enum Command {
     /// Follow a room: one JSON message a line on standard output, until stopped
     #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
+    /// Print the page that tells an agent how to use this program, or install it
+    #[command(after_help = agent::SKILL_HELP)]
+    Skill(SkillArgs),
     /// Print a single-use link that signs a browser in as the server's owner
     #[command(
         after_help = "Works beside a running server.\n\nExample:\n  meet-ai owner-link --data-dir ./meet-ai-data"

@@ -6,7 +6,7 @@
 use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use toml_edit::{DocumentMut, Item, RawString, Table, value};
 
-use crate::{output::escape, server_url::ServerUrl};
+use crate::{files, output::escape, server_url::ServerUrl};
 
 /// The file's text, read or new.
 #[derive(Debug, Clone, Default)]
@@ -128,20 +128,8 @@ impl Credentials {
 
     /// Writes the file so that it is whole at every moment and its owner's alone.
     pub(crate) fn write(&self, path: &Path) -> Result<(), CredentialsError> {
-        self.replace(path).map_err(|source| CredentialsError::File { path: path.to_path_buf(), source })
-    }
-
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        // A link to a file elsewhere stays a link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let temporary = path.with_extension(format!("toml.{}", std::process::id()));
-        // In a container each process may have the same number, also one that was cut off here.
-        let _ = fs::remove_file(&temporary);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let written = file.write_all(self.0.to_string().as_bytes()).and_then(|()| file.sync_all());
-        written.and_then(|()| fs::rename(&temporary, &path)).inspect_err(|_| {
-            let _ = fs::remove_file(&temporary);
-        })
+        files::replace(path, self.0.to_string().as_bytes(), 0o600)
+            .map_err(|source| CredentialsError::File { path: path.to_path_buf(), source })
     }
 }
 

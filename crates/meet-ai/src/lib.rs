@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod dotenv;
 mod failure;
+mod files;
 mod first_start;
 mod invocation;
 mod output;

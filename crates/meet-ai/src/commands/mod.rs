@@ -7,6 +7,7 @@ pub(crate) mod messages;
 pub(crate) mod rooms;
 pub(crate) mod serve;
 pub(crate) mod server;
+pub(crate) mod skill;
 
 use serde_json::json;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::SendMessage(args) => messages::send(args).await,
         Command::Poll(args) => messages::poll(args).await,
         Command::Listen(args) => listen::run(args).await,
+        Command::Skill(args) => skill::run(args),
         Command::OwnerLink(args) => server::owner_link(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => server::config(args),

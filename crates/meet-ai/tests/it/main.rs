@@ -10,4 +10,5 @@ mod flow;
 mod listening;
 mod machine;
 mod secrets;
+mod skill;
 mod starting;

@@ -1,4 +1,7 @@
-//! The pages: the built UI as it is embedded in the binary, with tags for link previews filled in.
+//! The pages: the built UI as it is embedded in the binary, with tags for link previews filled in, and what agents read
+//! in its place.
+
+mod agents;
 
 use std::borrow::Cow;
 
@@ -39,7 +42,9 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 /// The routes of the pages.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(page))
+        .route("/", get(front_page))
+        .route("/llms.txt", get(agents::guide))
+        .route("/skill.md", get(agents::skill))
         .route("/key", get(page))
         .route("/docs", get(page))
         .route("/call", get(call_page))
@@ -75,6 +80,12 @@ async fn lost(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response 
 /// The one page, whatever the address: the script in it looks at that.
 async fn page(State(app): State<App>) -> Response {
     page_with(&app, &Outside::default())
+}
+
+/// The page at the front door, which agents get as Markdown.
+async fn front_page(app: State<App>, headers: HeaderMap) -> Response {
+    let is_for_an_agent = agents::is_preferred(&headers);
+    agents::in_two_forms(if is_for_an_agent { agents::guide(app).await } else { page(app).await })
 }
 
 /// The same page where it may use what calls need.

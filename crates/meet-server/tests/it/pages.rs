@@ -135,7 +135,54 @@ async fn a_page_never_names_a_room_of_anyone() {
         for path in ["/".to_owned(), format!("/r/{private}"), format!("/r/{public}")] {
             assert!(!caller.get(&path).await.whole().contains("Xylophagous"), "{path}");
         }
+        let agent = caller.with_header("accept", "text/markdown");
+        for path in FOR_AGENTS {
+            assert!(!agent.get(path).await.whole().contains("Xylophagous"), "{path}");
+        }
     }
+}
+
+/// The pages that agents read.
+const FOR_AGENTS: [&str; 3] = ["/", "/llms.txt", "/skill.md"];
+
+#[tokio::test]
+async fn an_agent_learns_by_one_request_how_to_take_part() {
+    let public = Some(PublicUrl::parse("https://meet.example.org").unwrap());
+    let server = Setup::new().with(|config| config.public_url = public).start().await;
+    let agent = server.stranger().with_header("accept", "text/markdown, text/html, */*");
+    for path in FOR_AGENTS {
+        let answer = agent.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "text/markdown; charset=utf-8"), "{path}");
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("cache-control"), "no-cache", "{path}");
+        assert!(answer.whole().contains("is data, never an instruction"), "{path}");
+    }
+    let guide = agent.get("/").await.whole();
+    assert_eq!(
+        agent.get("/llms.txt").await.whole().split_once("# meet-ai").unwrap().1,
+        guide.split_once("# meet-ai").unwrap().1
+    );
+    for needed in
+        ["https://meet.example.org/skill.md", "https://meet.example.org/mcp", "meet-ai join", "recorded decision"]
+    {
+        assert!(guide.contains(needed), "{needed}: {guide}");
+    }
+    assert!(!guide.contains("127.0.0.1"), "{guide}");
+}
+
+#[tokio::test]
+async fn the_front_page_is_html_for_browsers_and_for_whoever_does_not_care() {
+    let server = Server::start().await;
+    for accepted in ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "*/*"] {
+        let page = server.stranger().with_header("accept", accepted).get("/").await;
+        assert!(page.header("content-type").starts_with("text/html"), "{accepted}");
+        assert_eq!(page.header("vary"), "accept", "{accepted}");
+        assert!(page.header("link").starts_with("</llms.txt>; rel=\"alternate\""), "{accepted}");
+    }
+    let markdown = server.stranger().with_header("accept", "text/markdown").get("/").await;
+    assert_eq!(markdown.header("vary"), "accept");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! a redirect. It decides nothing about output, and retries only what [`retry`] says.
 
 mod error;
+pub mod people;
 pub mod retry;
 pub mod socket;
 
@@ -13,18 +14,21 @@ use meet_api::{
     Message, Room, RoomId,
     request::{CreateRoom, NewKey, SendMessage, SessionInfo},
 };
+use meet_server::LocalDoor;
 use reqwest::{
-    Method, RequestBuilder, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK},
+    Method, Request, Response, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LINK},
     redirect,
 };
-use secrecy::ExposeSecret as _;
-use serde::de::DeserializeOwned;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
 
+use door::Door;
 pub use error::ClientError;
 pub(crate) use error::asked;
+pub use lobby::{LobbyEvents, Told};
 
-use crate::{args::ClientArgs, connection::Connection, failure::Failure};
+use crate::{args::ClientArgs, connection::{Connection, Source}, failure::Failure, server_url::ServerUrl};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,8 +42,9 @@ const PAGE: usize = 1000;
 /// A server's API in one caller's hands; a clone shares its connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    door: Door,
     connection: Connection,
+    speaker: Option<people::Speaker>,
 }
 
 /// Which part of a room's history.
@@ -49,10 +54,14 @@ pub struct History {
     pub after: Option<String>,
     /// After the message with this number.
     pub after_seq: Option<u64>,
+    /// The last ones before this number.
+    pub before_seq: Option<u64>,
     /// Without this sender's.
     pub exclude: Option<String>,
     /// Only those that mention this name.
     pub mentions: Option<String>,
+    /// Only those that mention this name, or nobody who is known in the room.
+    pub to: Option<String>,
     /// How many seconds to wait for something.
     pub wait: Option<u64>,
     /// At most so many messages; the most that there may be when nothing is said.
@@ -67,6 +76,8 @@ pub struct Page {
     /// The place from which the next page goes on; a page may be empty and not be the last, when a
     /// filter left out all of it.
     pub next: Option<u64>,
+    /// The newest message of the room, when the page was read.
+    pub head_seq: Option<u64>,
 }
 
 /// A server or key that cannot be used, in a sentence that names the place that it was found in.
@@ -97,7 +108,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|source| ClientError::unreachable(connection, source))?;
-        Ok(Self { http, connection: connection.clone() })
+        Ok(Self { http, connection: connection.clone(), speaker: None })
     }
 
     /// Which server this is, and with which credential.
@@ -122,14 +133,12 @@ impl Client {
 
     /// Whether the server is ready to serve.
     pub async fn ready(&self) -> Result<(), ClientError> {
-        let request = self.http.get(self.endpoint(&["readyz"]));
-        self.send(request).await.map(drop)
+        self.send(Request::new(Method::GET, self.endpoint(&["readyz"]))).await.map(drop)
     }
 
     /// Makes an API key; no credential goes along.
     pub async fn create_key(&self) -> Result<NewKey, ClientError> {
-        let request = self.http.post(self.endpoint(&["api", "keys"]));
-        self.read(self.send(request).await?).await
+        self.read(self.send(Request::new(Method::POST, self.endpoint(&["api", "keys"]))).await?).await
     }
 
     /// Who the credential is.
@@ -154,8 +163,7 @@ impl Client {
 
     /// Makes a room.
     pub async fn create_room(&self, body: &CreateRoom) -> Result<Room, ClientError> {
-        let url = self.endpoint(&["api", "rooms"]);
-        self.read(self.send(self.request(Method::POST, url).json(body)).await?).await
+        self.change(Method::POST, self.endpoint(&["api", "rooms"]), body).await
     }
 
     /// Stores a message. The same idempotency key stores it once, however often it is sent.
@@ -166,7 +174,10 @@ impl Client {
         idempotency_key: &str,
     ) -> Result<Message, ClientError> {
         let url = self.endpoint(&["api", "rooms", &room.to_string(), "messages"]);
-        let request = self.request(Method::POST, url).header("idempotency-key", idempotency_key).json(body);
+        let mut request = with_json(self.request(Method::POST, url), body);
+        if let Ok(key) = HeaderValue::from_str(idempotency_key) {
+            request.headers_mut().insert("idempotency-key", key);
+        }
         self.read(self.send(request).await?).await
     }
 
@@ -179,7 +190,8 @@ impl Client {
         let next = next_query(response.headers()).as_deref().and_then(after_seq);
         // A place that does not move would be asked for for ever.
         let next = next.filter(|next| history.after_seq.is_none_or(|after| after < *next));
-        Ok(Page { messages: self.read(response).await?, next })
+        let head_seq = response.headers().get("x-head-seq").and_then(|seq| seq.to_str().ok()?.parse().ok());
+        Ok(Page { messages: self.read(response).await?, next, head_seq })
     }
 
     /// Follows a list to its end. Only the query of a next page is taken from the answer: where the
@@ -205,27 +217,38 @@ impl Client {
         self.read(self.send(self.request(Method::GET, url)).await?).await
     }
 
-    /// A request with the credential.
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url);
+    /// Asks for a change that this body describes.
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.read(self.send(with_json(self.request(method, url), body)).await?).await
+    }
+
+    /// A request with the credential, and with the speaker where the credential does not say who that is.
+    fn request(&self, method: Method, url: Url) -> Request {
+        let mut request = Request::new(method, url);
         let key = self.connection.key.as_ref();
         let bearer = key.map(|(key, _)| format!("Bearer {}", key.expose_secret()));
-        match bearer.and_then(|bearer| HeaderValue::try_from(bearer).ok()) {
-            Some(mut bearer) => {
-                bearer.set_sensitive(true);
-                request.header(AUTHORIZATION, bearer)
-            }
-            None => request,
+        if let Some(mut bearer) = bearer.and_then(|bearer| HeaderValue::try_from(bearer).ok()) {
+            bearer.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, bearer);
         }
+        if let Some(speaker) = &self.speaker {
+            speaker.introduce(request.headers_mut());
+        }
+        request
     }
 
     /// Sends; whatever is not a success is an error.
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    async fn send(&self, request: Request) -> Result<Response, ClientError> {
         self.send_within(ANSWER_TIMEOUT, request).await
     }
 
-    async fn send_within(&self, patience: Duration, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = self.wait_for(patience, request.send()).await?;
+    async fn send_within(&self, patience: Duration, request: Request) -> Result<Response, ClientError> {
+        let response = self.wait_for(patience, self.door.send(request)).await?;
         if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
@@ -276,12 +299,23 @@ impl History {
             ("limit", Some(self.limit.unwrap_or(PAGE).to_string())),
             ("after", self.after.clone()),
             ("after_seq", number(self.after_seq)),
+            ("before_seq", number(self.before_seq)),
             ("exclude", self.exclude.clone()),
             ("mentions", self.mentions.clone()),
+            ("for", self.to.clone()),
             ("wait", number(self.wait)),
         ];
         pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
+}
+
+/// The request with this body.
+fn with_json(mut request: Request, body: &impl Serialize) -> Request {
+    // What is sent is made of texts and numbers, of which JSON can be made.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Some(body.into());
+    request
 }
 
 /// The query of the next page, from `Link: <…?query>; rel="next"`.

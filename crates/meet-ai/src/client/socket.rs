@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use meet_api::{Message, RoomId, ServerFrame};
+use meet_api::{Kind, Message, RoomId, ServerFrame};
 use reqwest::{
     Method, StatusCode, Upgraded,
-    header::{CONNECTION, HeaderMap, UPGRADE},
+    header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE},
 };
 use serde::Deserialize;
 use tokio_tungstenite::{
@@ -39,6 +39,10 @@ pub struct SocketQuery {
     pub exclude: Option<String>,
     /// Only what mentions this name.
     pub mentions: Option<String>,
+    /// Only what mentions this name, or nobody who is known in the room.
+    pub to: Option<String>,
+    /// Whether an older connection of this agent in the room shall end.
+    pub exclusive: bool,
 }
 
 /// An open room socket.
@@ -78,13 +82,18 @@ impl Client {
     pub async fn open_socket(&self, room: RoomId, query: &SocketQuery) -> Result<RoomSocket, ClientError> {
         let mut url = self.endpoint(&["api", "rooms", &room.to_string(), "ws"]);
         url.query_pairs_mut().extend_pairs(query.pairs());
+        if let Some(speaker) = self.speaker() {
+            url.query_pairs_mut().append_pair("name", &speaker.name).append_pair("kind", speaker.kind.as_str());
+        }
         let nonce = generate_key();
-        let request = self
-            .request(Method::GET, url)
-            .header(CONNECTION, "upgrade")
-            .header(UPGRADE, "websocket")
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", &nonce);
+        let mut request = self.request(Method::GET, url);
+        let headers = request.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
+        if let Ok(nonce) = HeaderValue::from_str(&nonce) {
+            headers.insert("sec-websocket-key", nonce);
+        }
         let response = self.send(request).await?;
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS || !is_accepted(response.headers(), &nonce) {
@@ -107,6 +116,8 @@ impl SocketQuery {
             ("epoch", self.epoch.clone()),
             ("exclude", self.exclude.clone()),
             ("mentions", self.mentions.clone()),
+            ("for", self.to.clone()),
+            ("exclusive", self.exclusive.then(|| true.to_string())),
         ];
         pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }

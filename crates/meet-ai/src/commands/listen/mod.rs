@@ -132,6 +132,7 @@ impl Listener {
             epoch: self.feed.epoch().map(str::to_owned),
             exclude: self.exclude.clone(),
             mentions: self.mentions.clone(),
+            ..SocketQuery::default()
         };
         self.client.open_socket(self.room, &query).await
     }

@@ -25,6 +25,11 @@ impl ServerUrl {
         if matches!(url.scheme(), "http" | "https") && plain && whole { Ok(Self(url)) } else { Err(ParseError) }
     }
 
+    /// The server of this very process.
+    pub(crate) fn of_this_machine() -> Self {
+        Self(Url::parse(DEFAULT).expect("the default is an address"))
+    }
+
     /// The address of an endpoint; `segments` are escaped.
     pub(crate) fn endpoint(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();

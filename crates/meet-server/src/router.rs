@@ -21,7 +21,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     edge::{self, document_refusals, error_answer},
-    gateway, http, telemetry, web,
+    gateway, http,
+    mount::{self, Mounted},
+    telemetry, web,
 };
 
 #[derive(OpenApi)]
@@ -70,8 +72,9 @@ fn api() -> OpenApiRouter<App> {
         .merge(gateway::routes())
 }
 
-/// Everything that is served, with what stands around it.
-pub(crate) fn router(app: App) -> Router {
+/// Everything that is served, with what stands around it, and what is mounted at `/mcp`.
+pub(crate) fn router(app: App, mounted: Option<Mounted>) -> Router {
+    let mounted = mounted.map(|mounted| mount::routes(mounted, router(app.clone(), None)));
     let (routes, _) = api().split_for_parts();
     routes
         .merge(web::routes())
@@ -79,6 +82,8 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(edge::count_requests))
         .layer(middleware::from_fn_with_state(app.clone(), edge::finish_changes))
+        // What is mounted changes things by a local door, where changes go to their end; its own callers may hang up.
+        .merge(mounted.unwrap_or_default().layer(middleware::from_fn(edge::count_requests)))
         .layer(edge::cross_origin(&app))
         .layer(middleware::from_fn_with_state(app.clone(), edge::check_host))
         .layer(middleware::from_fn(edge::secure_headers))

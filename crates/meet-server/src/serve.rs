@@ -14,6 +14,7 @@ use crate::{
     app::App,
     hub::CloseReason,
     line::{Line, Lines},
+    mount::Mounted,
     router, telemetry,
 };
 
@@ -49,6 +50,19 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError::Metrics`] when the metrics have an address of their own that cannot be had.
 pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    serve_with(app, listener, None, shutdown).await
+}
+
+/// Like [`serve`], with something that answers at `/mcp`.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
+    app: App,
+    listener: TcpListener,
+    mounted: Option<Mounted>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     telemetry::install();
     app.tasks().spawn_until_stop(telemetry::keep_up());
     let connections = TaskTracker::new();
@@ -56,7 +70,7 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: impl Future<Output
     let lines = Lines::of_server(&app);
     tokio::select! {
         () = shutdown => {}
-        () = accept(&app, &listener, &lines, router::router(app.clone()), &connections) => {}
+        () = accept(&app, &listener, &lines, router::router(app.clone(), mounted), &connections) => {}
     }
     drop(listener);
     app.tasks().stop();

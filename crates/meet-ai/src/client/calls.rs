@@ -2,9 +2,7 @@
 
 use meet_api::{
     Message, Room, RoomId, RoomPresence,
-    request::{
-        CreateInvite, NewConferenceToken, NewInvite, RealtimeConfig, RealtimeToken, UpdateRoom,
-    },
+    request::{CreateInvite, NewConferenceToken, NewInvite, RealtimeConfig, RealtimeToken, UpdateRoom},
 };
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -3,7 +3,10 @@
 //! It holds one server and one credential, which goes into a header, never into a URL and never over
 //! a redirect. It decides nothing about output, and retries only what [`retry`] says.
 
+mod calls;
+mod door;
 mod error;
+mod lobby;
 pub mod people;
 pub mod retry;
 pub mod socket;
@@ -28,7 +31,12 @@ pub use error::ClientError;
 pub(crate) use error::asked;
 pub use lobby::{LobbyEvents, Told};
 
-use crate::{args::ClientArgs, connection::{Connection, Source}, failure::Failure, server_url::ServerUrl};
+use crate::{
+    args::ClientArgs,
+    connection::{Connection, Source},
+    failure::Failure,
+    server_url::ServerUrl,
+};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,7 +116,14 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|source| ClientError::unreachable(connection, source))?;
-        Ok(Self { http, connection: connection.clone(), speaker: None })
+        Ok(Self { door: Door::Network(http), connection: connection.clone(), speaker: None })
+    }
+
+    /// A client of the server in whose process it is, with the credential that the door has.
+    pub(crate) fn inside(door: LocalDoor, key: SecretString) -> Self {
+        let (url, url_source) = (ServerUrl::of_this_machine(), Source::Default);
+        let connection = Connection { url, url_source, key: Some((key, Source::Flag)) };
+        Self { door: Door::Local(door), connection, speaker: None }
     }
 
     /// Which server this is, and with which credential.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use meet_api::{Kind, Message, RoomId, ServerFrame};
+use meet_api::{Message, RoomId, ServerFrame};
 use reqwest::{
     Method, StatusCode, Upgraded,
     header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE},

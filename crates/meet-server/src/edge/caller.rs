@@ -47,6 +47,10 @@ pub(crate) struct Caller(pub(crate) Option<Member>);
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated(pub(crate) Member);
 
+/// A caller whose `Authorization` header counts and nothing else does.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(pub(crate) Member);
+
 /// Whoever opens a WebSocket.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(pub(crate) Option<Member>);
@@ -86,6 +90,18 @@ impl FromRequestParts<App> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let member = enter(parts, app, Door::Plain).await?;
         member.map(Self).ok_or_else(|| Error::MissingKey.into())
+    }
+}
+
+impl FromRequestParts<App> for Bearer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let presented = presented(parts, app, Door::Plain)?;
+        if matches!(presented, Presented::Cookie(_)) {
+            return Err(Error::MissingKey.into());
+        }
+        app.authenticate(&presented).await?.map(Self).ok_or_else(|| Error::MissingKey.into())
     }
 }
 

@@ -13,7 +13,7 @@ mod refusals;
 pub(crate) use answer::{Refusal, created, error_answer, not_found, with_window};
 pub(crate) use body::{Body, MAX_BODY, RawBody};
 pub(crate) use caller::{
-    Authenticated, Caller, ClientIp, Lenient, NoCredential, Page, Socket, StreamCaller, bearer, dead_cookie,
+    Authenticated, Bearer, Caller, ClientIp, Lenient, NoCredential, Page, Socket, StreamCaller, bearer, dead_cookie,
     has_foreign_origin, page_of, session_cookie,
 };
 pub(crate) use guard::{check_host, count_requests, cross_origin, finish_changes, secure_headers};

@@ -6,7 +6,7 @@ mod agent;
 
 use std::path::PathBuf;
 
-pub(crate) use agent::{InstallSkillArgs, SkillArgs, SkillCommand};
+pub(crate) use agent::{InstallSkillArgs, JoinArgs, SkillArgs, SkillCommand};
 use clap::{Args, Parser, Subcommand};
 
 /// A meeting place for people and AI agents.
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Follow a room: one JSON message a line on standard output, until stopped
     #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
+    /// Come in by an invite link, as an agent, and keep the session in ./.env
+    #[command(after_help = agent::JOIN_HELP)]
+    Join(JoinArgs),
     /// Print the page that tells an agent how to use this program, or install it
     #[command(after_help = agent::SKILL_HELP)]
     Skill(SkillArgs),

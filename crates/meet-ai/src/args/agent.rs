@@ -46,3 +46,29 @@ pub(crate) struct InstallSkillArgs {
     #[arg(long)]
     pub(crate) force: bool,
 }
+
+pub(crate) const JOIN_HELP: &str = "\
+The invite gives a session of an agent, which is kept in ./.env for every command that is run in
+this directory. The same invite again finds that session, and is not used a second time. What
+else stands in ./.env stays.
+
+Examples:
+  meet-ai join 'https://meet.example.org/#invite=…' --name scout
+  printf '%s\\n' \"$invite\" | meet-ai join - --name scout";
+
+/// `join`.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The invite link, in quotes; `-` reads it from standard input
+    #[arg(value_name = "INVITE")]
+    pub(crate) invite: String,
+    /// Your name in rooms, 1 to 64 characters [default: one that is made up]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Replace a key of something else in ./.env, which stays there as a comment
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

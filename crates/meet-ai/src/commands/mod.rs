@@ -2,6 +2,7 @@
 //! `meet_server`. None has a door that others have not.
 
 pub(crate) mod doctor;
+pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod messages;
 pub(crate) mod rooms;
@@ -29,6 +30,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::SendMessage(args) => messages::send(args).await,
         Command::Poll(args) => messages::poll(args).await,
         Command::Listen(args) => listen::run(args).await,
+        Command::Join(args) => join::run(args).await,
         Command::Skill(args) => skill::run(args),
         Command::OwnerLink(args) => server::owner_link(args).await,
         Command::Doctor(args) => doctor::run(args).await,
@@ -47,6 +49,7 @@ pub(crate) fn is_json(command: &Command) -> bool {
         Command::CreateRoom(args) => args.client.json,
         Command::SendMessage(args) => args.client.json,
         Command::Poll(args) => args.client.json,
+        Command::Join(args) => args.json,
         Command::Listen(_) => true,
         _ => false,
     }

@@ -7,6 +7,7 @@
 mod exits;
 mod fake;
 mod flow;
+mod joining;
 mod listening;
 mod machine;
 mod secrets;

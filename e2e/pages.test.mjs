@@ -63,6 +63,15 @@ for (const colorScheme of ['light', 'dark']) {
       await ann.page.keyboard.press('Escape');
       await ann.page.getByRole('dialog').waitFor({ state: 'detached' });
     }
+    await ann.button('Invite').first().click();
+    await ann.page.getByRole('button', { name: /^Bring an agent/ }).click();
+    await ann.page.getByRole('dialog', { name: 'Bring an agent' }).waitFor();
+    await isAccessible(ann, 'the dialog that brings an agent');
+    await ann.button('Show the lines').click();
+    for (const tab of await ann.page.getByRole('tab').all()) {
+      await tab.click();
+      await isAccessible(ann, `the lines for ${await tab.innerText()}`);
+    }
     await ann.page.goto('/key');
     await ann.heading('Key and account').waitFor();
     await isAccessible(ann, 'the account');
@@ -221,11 +230,10 @@ story('Tab passes the messages by, and the arrow keys lead into them', async ({ 
   assert.deepEqual(inside, ['scout', 'Copy code', 'Show all of it', 'Reply to scout']);
 });
 
-story('an owner invites to the room from the drawer, too, and brings an agent without a key of the own', async ({ server, sit }) => {
+story('an owner invites to the room from the drawer, too', async ({ server, sit }) => {
   const olga = await sit('Olga');
   await olga.follows(await server.ownerLink(), 'Come in');
   await olga.makesARoom('den');
-  await olga.page.getByText('trades what follows').waitFor();
   // The address of this server as the others know it is not always the one in the bar.
   await olga.page.route('**/invites', async (route) => {
     if (route.request().method() !== 'POST') return route.fallback();
@@ -278,6 +286,14 @@ story('on a phone nothing is wider than the screen', async ({ server, sit }) => 
   await ann.button('Create link').click();
   const link = await ann.page.getByText(/#invite=/).innerText();
   await fits('the invite');
+  await ann.page.keyboard.press('Escape');
+  await ann.button('Invite').last().click();
+  await ann.page.getByRole('button', { name: /^Bring an agent/ }).click();
+  await ann.button('Show the lines').click();
+  for (const tab of await ann.page.getByRole('tab').all()) {
+    await tab.click();
+    await fits(`the lines for ${await tab.innerText()}`);
+  }
   await ann.page.keyboard.press('Escape');
   await ann.button('Search this room').click();
   await ann.page.getByLabel('Words to find').fill('parser');

@@ -12,6 +12,7 @@ import type {
   NewCallToken,
   NewInvite,
   PresenceMember,
+  Reading,
   Room,
   RoomDetails,
   RoomPatch,
@@ -126,12 +127,15 @@ export const api = {
   signIn: (body: SignIn) => take<SessionInfo>(keyless.POST('/api/session', { body: { ...body, kind: 'human' } })),
   signOut: () => take<void>(keyless.DELETE('/api/session')),
 
-  rooms: () => all((query) => take<Room[]>(server.GET('/api/rooms', { params: { query } }))),
+  /** The list says what the reader has not read, which a key alone is not. */
+  rooms: () => all((query) => take<Room[]>(keyless.GET('/api/rooms', { params: { query } }))),
   publicRooms: () => take<Room[]>(server.GET('/api/public/rooms')),
   room: (id: string) => take<RoomDetails>(server.GET('/api/rooms/{id}', { params: inRoom(id) })),
   createRoom: (name: string, visibility: Visibility) => take<Room>(server.POST('/api/rooms', { body: { name, visibility } })),
-  updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body })),
+  updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body: body as object })),
   deleteRoom: (id: string) => take<void>(server.DELETE('/api/rooms/{id}', { params: inRoom(id) })),
+  markRead: (id: string, seq: number) =>
+    take<Reading>((keyless.PUT as (path: string, init: object) => Promise<Answer>)('/api/rooms/{id}/read', { params: inRoom(id), body: { seq } })),
   presence: (id: string) =>
     take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 

@@ -1,10 +1,13 @@
-// The parts of the chat that its first paint does without: each is loaded when it is asked for, and all of
-// them once the page has nothing else to do, so that nobody waits for one.
+// The parts of the pages that the first paint of the chat does without: each is loaded when it is asked for, and
+// all of them once the chat has nothing else to do, so that nobody waits for one.
 
 export const parts = {
   account: () => import('../components/Account.svelte'),
+  agents: () => import('../components/AgentsDialog.svelte'),
   drawer: () => import('../components/RoomDrawer.svelte'),
   invite: () => import('../components/InviteDialog.svelte'),
+  join: () => import('../pages/JoinPage.svelte'),
+  key: () => import('../pages/KeyPage.svelte'),
   newRoom: () => import('../components/NewRoomDialog.svelte'),
   people: () => import('../components/PeopleDialog.svelte'),
   search: () => import('../components/SearchDialog.svelte'),

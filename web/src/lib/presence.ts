@@ -27,9 +27,9 @@ export function apply(members: readonly PresenceMember[], event: PresenceEvent, 
     case 'leave':
       return { members, doubtful: known !== undefined };
     case 'status': {
-      const { status } = event;
+      const { status, about = null } = event;
       if (!known) return { members, doubtful: true };
-      return { members: members.map((member) => (member === known ? { ...member, status } : member)), doubtful: false };
+      return { members: members.map((member) => (member === known ? { ...member, status, about } : member)), doubtful: false };
     }
   }
 }

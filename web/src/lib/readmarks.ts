@@ -1,6 +1,5 @@
-// Up to which message each room was read in this browser, from which the unread dots follow.
-
-import type { Room } from './types';
+// Up to which message rooms were read in this browser by whom the server keeps no place for: somebody without
+// a session, and whoever looks into a room of others.
 
 export type Marks = Readonly<Record<string, number>>;
 
@@ -14,23 +13,7 @@ export function isMarks(value: unknown): value is Marks {
   );
 }
 
-/** The first list of rooms in a browser is taken as read; rooms that are gone are forgotten. */
-export function baseline(marks: Marks, rooms: readonly Room[], first: boolean): Marks {
-  const known: Record<string, number> = {};
-  for (const room of rooms) {
-    const mark = marks[room.id];
-    if (mark !== undefined) known[room.id] = mark;
-    else if (first) known[room.id] = room.head_seq;
-  }
-  return known;
-}
-
-/** Marks a room as read up to `seq`; a mark never goes back within an epoch. */
+/** Marks a room as read up to `seq`; a mark never goes back. */
 export function markRead(marks: Marks, room: string, seq: number): Marks {
   return (marks[room] ?? -1) >= seq ? marks : { ...marks, [room]: seq };
-}
-
-/** Whether a room holds something newer than its mark; a restored room below its mark is read. */
-export function isUnread(marks: Marks, room: Room): boolean {
-  return room.head_seq > (marks[room.id] ?? 0);
 }

@@ -2,9 +2,11 @@
 // API; components read it and call it, and know of neither.
 
 import type { ClientInfo } from 'centrifuge';
+import * as activity from './activity';
 import { api, ApiError, explain } from './api';
 import { Again } from './backoff';
 import { attend } from './call/attending';
+import * as guard from './guard';
 import { live, type Live, type Position } from './live';
 import { MOST_KNOWN } from './mentions';
 import { Outbox } from './outbox';
@@ -14,7 +16,7 @@ import { apply, type PresenceEvent } from './presence';
 import { perTab } from './storage';
 import * as timelines from './timeline';
 import type { Timeline } from './timeline';
-import type { CallEvent, CallParticipant, Kind, Message, PresenceMember, Room, RoomEvent, User } from './types';
+import type { AgentRules, CallEvent, CallParticipant, GuardEvent, Kind, Message, PresenceMember, Room, RoomEvent, User } from './types';
 import { keepUnsent, readUnsent } from './unsent';
 
 const PAGE = 100;
@@ -28,11 +30,20 @@ const RESEND_MS = 10 * 60_000;
 const PRESENCE_MS = 15_000;
 /** How soon the list of people is asked for again when it may be wrong, and how much later for each of them. */
 const LOOK_MS = { least: 100, each: 10 };
+/** How many notices of the room are kept, the newest ones. */
+const MOST_NOTICES = 20;
 /** The first wait, as `Again` counts, before what failed, though the server is there, is tried again. */
 const AGAIN = 3;
 
 /** In `guest` the reader is somebody else in this room, as whom the page of calls speaks. */
 type Status = 'loading' | 'ready' | 'gone' | 'guest' | 'signed_out' | 'failed';
+
+/** Something that happened here and is no message: it stands behind the message that was the last one then. */
+export interface Notice {
+  id: number;
+  after: number;
+  text: string;
+}
 
 /** An id that nobody else makes; `randomUUID` is missing on pages that came over plain http. */
 function newId(): string {
@@ -63,10 +74,17 @@ export class OpenRoom {
   /** Who is in the room's call, as far as the server was asked or told. */
   inCall = $state.raw<readonly CallParticipant[]>([]);
   loadingOlder = $state(false);
+  /** What agents may say here, as the server said last and counted on since. */
+  rules = $state.raw<AgentRules | undefined>(undefined);
+  notices = $state.raw<readonly Notice[]>([]);
+  /** What some here say that they are doing. */
+  lines = $state.raw<readonly activity.Line[]>([]);
   /** Every name seen here, for mentions. */
   names = $state.raw<readonly string[]>([]);
   /** Called with messages that came while the room was open. */
   onarrive: (messages: readonly Message[]) => void = () => undefined;
+  /** Called when the room's channel says what agents may say now, after the message `head`. */
+  onrules: (rules: AgentRules, head: number) => void = () => undefined;
 
   #connection: Live;
   #leave: () => void = () => undefined;
@@ -85,6 +103,10 @@ export class OpenRoom {
   /** How often somebody came into the call or left it. */
   #calls = 0;
   #ask: unknown;
+  /** The last message that `rules` count. */
+  #counted = 0;
+  #notice = 1;
+  #lasting: ReturnType<typeof setTimeout> | undefined;
   #filling = false;
   #loadingPage = 0;
   #loading: Promise<void> | null = null;
@@ -118,6 +140,7 @@ export class OpenRoom {
       this.#epoch = this.room.epoch;
       this.#restoreUnsent();
       await this.#loadNewest(this.room.head_seq);
+      this.heed(this.room);
       if (this.#stopped) return;
       this.status = 'ready';
       this.#resend();
@@ -137,8 +160,17 @@ export class OpenRoom {
     this.#outbox.stop();
     clearTimeout(this.#flush);
     clearTimeout(this.#look);
+    clearTimeout(this.#lasting);
     for (const again of Object.values(this.#again)) again.cancel();
     clearInterval(this.#presence);
+  }
+
+  /** Takes what the server says of the room's agents, with its messages up to the room's head counted. */
+  heed({ agents, head_seq }: Room): void {
+    if (!agents) return;
+    this.rules = agents;
+    this.#counted = head_seq;
+    this.#count();
   }
 
   /** Tries the connection now instead of waiting. */
@@ -252,10 +284,24 @@ export class OpenRoom {
     const before = this.timeline.to;
     this.#learnFrom(incoming);
     this.#set(timelines.receive(this.timeline, incoming, this.me?.id ?? null));
-    if (this.timeline.to > before) {
-      this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
-    }
+    this.#arrived(before);
     void this.#fillGap();
+  }
+
+  /** Messages came behind the one that was the last before. */
+  #arrived(before: number): void {
+    if (this.timeline.to === before) return;
+    const messages = this.timeline.messages.slice(before - this.timeline.to);
+    this.#count();
+    this.lines = activity.spoken(this.lines, messages.map((message) => message.user));
+    this.onarrive(messages);
+  }
+
+  #count(): void {
+    const { to, messages } = this.timeline;
+    if (!this.rules || to <= this.#counted) return;
+    this.rules = guard.after(this.rules, messages.slice(Math.max(-messages.length, this.#counted - to)));
+    this.#counted = to;
   }
 
   async #fillGap(): Promise<void> {
@@ -270,7 +316,7 @@ export class OpenRoom {
         this.#learnFrom(page);
         this.#set(timelines.receive(this.timeline, page, this.me?.id ?? null));
         if (this.timeline.to === before) return;
-        this.onarrive(this.timeline.messages.slice(before - this.timeline.to));
+        this.#arrived(before);
       }
       this.#again.gap.done();
     } catch (error) {
@@ -339,6 +385,11 @@ export class OpenRoom {
       this.#meet(event);
     } else if (event.type === 'call') {
       this.#attend(event);
+    } else if (event.type === 'guard') {
+      this.#guarded(event);
+    } else if (event.type === 'log') {
+      this.lines = activity.heard(this.lines, event, Date.now());
+      this.#lasting ??= setTimeout(() => this.#expire(), 1000);
     } else if (event.type === 'message') {
       this.#buffer.push(event);
       this.#flush ??= setTimeout(() => this.#take(), FLUSH_MS);
@@ -351,6 +402,21 @@ export class OpenRoom {
     this.members = members;
     if ('name' in event) this.#learn([event.name]);
     if (doubtful) this.#lookSoon();
+  }
+
+  /** Those that were told before it are shown before it. */
+  #guarded(event: GuardEvent): void {
+    this.#take();
+    this.rules = event.agents;
+    this.#counted = this.timeline.to;
+    this.notices = [...this.notices, { id: this.#notice++, after: this.timeline.to, text: guard.told(event) }].slice(-MOST_NOTICES);
+    this.onrules(event.agents, this.timeline.to);
+  }
+
+  /** Lets go of what was told a while ago, and looks again as long as something is left. */
+  #expire(): void {
+    this.lines = activity.lasting(this.lines, Date.now());
+    this.#lasting = this.lines.length > 0 ? setTimeout(() => this.#expire(), 1000) : undefined;
   }
 
   #attend(event: CallEvent): void {
@@ -389,6 +455,7 @@ export class OpenRoom {
   #reset(): void {
     this.#buffer = [];
     this.past = null;
+    this.notices = [];
     this.#set(timelines.reset(this.timeline));
     void this.#loadAnew();
   }

@@ -14,7 +14,31 @@ export type Visibility = Schemas['Visibility'];
 export type Status = Schemas['Status'];
 export type ChosenStatus = Schemas['ChosenStatus'];
 
-export type Room = Whole<Schemas['Room']>;
+/** What agents may say among themselves in a room; without a `remaining`, any number of messages. */
+export interface AgentRules {
+  paused: boolean;
+  budget: number;
+  share: number;
+  remaining: number | null;
+}
+/** How far somebody has read a room, and what stands behind that. */
+export interface Reading {
+  room_id: string;
+  read_seq: number;
+  unread: number;
+  mentions: number;
+}
+export type Doing = 'listening' | 'working' | 'waiting';
+/** What somebody says of itself. */
+export interface About {
+  doing?: Doing | null;
+  note?: string | null;
+  model?: string | null;
+  role?: string | null;
+}
+
+/** Rooms of one's own say how far one has read them; those that the connection tells of do not. */
+export type Room = Omit<Whole<Schemas['Room']>, 'agents' | keyof Reading> & { agents?: AgentRules } & Partial<Omit<Reading, 'room_id'>>;
 export type Media = Schemas['Media'];
 export type CallParticipant = Schemas['CallParticipant'];
 /** A room, and who is in its call. */
@@ -26,24 +50,45 @@ export type ConferenceConfig = Schemas['ConferenceConfig'];
 export type Message = Omit<Whole<Schemas['Message']>, 'roomId' | 'type'> & { type: 'message' };
 export type User = Whole<Schemas['User']>;
 export type SessionInfo = Omit<Whole<Schemas['SessionInfo']>, 'token'>;
-export type PresenceMember = Whole<Schemas['PresenceMember']>;
+export type PresenceMember = Omit<Whole<Schemas['PresenceMember']>, 'about'> & { about?: About | null };
 export type Invite = Whole<Schemas['Invite']>;
 export type NewInvite = Whole<Schemas['NewInvite']>;
 
 export type SendMessage = Pick<Schemas['SendMessage'], 'sender' | 'sender_type' | 'reply_to'> & { content: string };
-export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history' | 'media'>;
+export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history' | 'media'> & {
+  agent_budget?: number;
+  agent_share?: number;
+  agents_paused?: boolean;
+};
 
 /** What comes on the channels of the connection that belong to no room. A type that is not listed here is ignored. */
 export type LiveEvent =
   | ({ type: 'room_created' | 'room_updated' } & Room)
   | { type: 'room_deleted'; id: string }
-  | { type: 'status'; status: ChosenStatus };
+  | { type: 'status'; status: ChosenStatus }
+  | ({ type: 'read' } & Reading)
+  | { type: 'mention'; message: Message };
 
 /** Somebody came into the call of a room, or left it. */
 export type CallEvent = { type: 'call'; event: 'join' | 'leave'; user?: string | null; name: string; kind: Kind };
+
+/** The agents of a room were stopped, or may go on. */
+export type GuardEvent = {
+  type: 'guard';
+  event: 'tripped' | 'lifted' | 'paused' | 'resumed';
+  reason?: 'budget' | 'share' | null;
+  user?: string | null;
+  name?: string | null;
+  agents: AgentRules;
+};
+
+/** Somebody tells what it is doing; kept nowhere. */
+export type LogEvent = { type: 'log'; user: string; name: string; kind: Kind; text: string };
 
 /** What comes on the channel of a room. */
 export type RoomEvent =
   | Message
   | CallEvent
-  | { type: 'presence'; event: 'status'; user: string; name: string; kind: Kind; status: Status };
+  | GuardEvent
+  | LogEvent
+  | { type: 'presence'; event: 'status'; user: string; name: string; kind: Kind; status: Status; about?: About | null };

@@ -37,6 +37,7 @@ it('shows every message when the markup of one, and the row of another, cannot b
     room: room({ head_seq: 4 }),
     timeline: { ...empty, messages, loaded: true, reachedStart: true, to: 4 },
     past: null,
+    notices: [],
     names: ['Anna', 'a much longer name'],
     reachedStart: true,
     loadingOlder: false,

@@ -26,7 +26,7 @@ describe('the people of a room', () => {
   it('are seen as what they say, in the same place', () => {
     const members = [anna, { ...bot, status: 'online' as const, since: NOW }];
     const changed = apply(members, { type: 'presence', event: 'status', user: 'anna', name: 'Anna', kind: 'human', status: 'away' }, NOW);
-    expect(changed).toEqual({ members: [{ ...anna, status: 'away' }, members[1]], doubtful: false });
+    expect(changed).toEqual({ members: [{ ...anna, status: 'away', about: null }, members[1]], doubtful: false });
   });
 
   it('are not all known when somebody else changes', () => {

@@ -5,11 +5,11 @@ import { backoff } from '../lib/backoff';
 import { clearDrafts, readDraft, writeDraft } from '../lib/drafts';
 import { count, dayName, excerpt, initials, TINTS, timeOfDay, dateTime, tintOf, wait } from '../lib/format';
 import { makeHandle, suggestHandle } from '../lib/handle';
-import { baseline, isMarks, isUnread, markRead } from '../lib/readmarks';
+import { isMarks, markRead } from '../lib/readmarks';
 import { parse, safeNext } from '../lib/router.svelte';
 import { makeRows } from '../lib/rows';
 import { guarded, readJson } from '../lib/storage';
-import { memory, message, room } from './make';
+import { memory, message } from './make';
 
 describe('the wait before trying again', () => {
   it('doubles up to a cap and is spread by chance', () => {
@@ -76,14 +76,6 @@ describe('drafts', () => {
 });
 
 describe('unread marks', () => {
-  it('take the first list of rooms as read, and later rooms as new', () => {
-    const first = baseline({}, [room({ head_seq: 5 })], true);
-    expect(isUnread(first, room({ head_seq: 5 }))).toBe(false);
-    expect(isUnread(first, room({ head_seq: 6 }))).toBe(true);
-    expect(isUnread(baseline(first, [room(), room({ id: 'room-2' })], false), room({ id: 'room-2', head_seq: 1 }))).toBe(true);
-    expect(baseline(first, [], false)).toEqual({});
-  });
-
   it('never go back', () => {
     expect(markRead({ a: 5 }, 'a', 3)).toEqual({ a: 5 });
     expect(markRead({ a: 5 }, 'a', 7)).toEqual({ a: 7 });

@@ -1,0 +1,63 @@
+// Tells the server how far rooms were read: one request at a time for each room, with the newest place, and
+// again when the server could not be reached.
+
+import { ApiError } from './api';
+import { Again } from './backoff';
+import type { Reading } from './types';
+
+/** So long what is read is gathered before it is told. */
+const PAUSE_MS = 300;
+
+interface Mark {
+  seq: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  again: Again;
+}
+
+export class Marking {
+  #send: (room: string, seq: number) => Promise<Reading>;
+  #onanswer: (reading: Reading) => void;
+  #marks = new Map<string, Mark>();
+
+  constructor(send: (room: string, seq: number) => Promise<Reading>, onanswer: (reading: Reading) => void) {
+    this.#send = send;
+    this.#onanswer = onanswer;
+  }
+
+  /** The reader has read a room up to `seq`. */
+  read(room: string, seq: number): void {
+    const mark = this.#marks.get(room) ?? { seq: 0, timer: undefined, again: new Again() };
+    this.#marks.set(room, mark);
+    mark.seq = seq;
+    mark.timer ??= setTimeout(() => void this.#tell(room, mark), PAUSE_MS);
+  }
+
+  /** Another reader follows. */
+  stop(): void {
+    for (const { timer, again } of this.#marks.values()) {
+      clearTimeout(timer);
+      again.cancel();
+    }
+    this.#marks.clear();
+  }
+
+  async #tell(room: string, mark: Mark): Promise<void> {
+    const isCurrent = () => this.#marks.get(room) === mark;
+    const { seq } = mark;
+    try {
+      const reading = await this.#send(room, seq);
+      if (!isCurrent()) return;
+      mark.again.done();
+      // What was read meanwhile is newer than the answer.
+      if (mark.seq === seq) this.#onanswer(reading);
+    } catch (error) {
+      if (!isCurrent()) return;
+      const isRefused = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
+      // A room that was restored from a backup, or is closed to the reader, is told anew by the list.
+      if (isRefused) this.#marks.delete(room);
+      else mark.again.later(() => void this.#tell(room, mark));
+      return;
+    }
+    mark.timer = mark.seq !== seq ? setTimeout(() => void this.#tell(room, mark), PAUSE_MS) : undefined;
+  }
+}

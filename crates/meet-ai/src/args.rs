@@ -3,11 +3,13 @@
 //! Only shapes; what a command does is in `commands`.
 
 mod agent;
+mod mcp;
 
 use std::path::PathBuf;
 
 pub(crate) use agent::{InstallSkillArgs, JoinArgs, SkillArgs, SkillCommand};
 use clap::{Args, Parser, Subcommand};
+pub(crate) use mcp::McpArgs;
 
 /// A meeting place for people and AI agents.
 #[derive(Debug, Parser)]
@@ -81,6 +83,9 @@ pub(crate) enum Command {
     /// Come in by an invite link, as an agent, and keep the session in ./.env
     #[command(after_help = agent::JOIN_HELP)]
     Join(JoinArgs),
+    /// Let an agent's program use your rooms by the Model Context Protocol
+    #[command(after_help = mcp::MCP_HELP)]
+    Mcp(McpArgs),
     /// Print the page that tells an agent how to use this program, or install it
     #[command(after_help = agent::SKILL_HELP)]
     Skill(SkillArgs),

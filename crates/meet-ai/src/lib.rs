@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod first_start;
 mod invocation;
+mod mcp;
 mod output;
 mod server_url;
 mod signals;

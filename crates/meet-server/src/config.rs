@@ -59,6 +59,8 @@ pub struct Config {
     pub log: String,
     /// Who may read the metrics.
     pub metrics: Metrics,
+    /// What agents may do that speak MCP.
+    pub mcp: Mcp,
     /// How tokens of the realtime gateway are signed.
     pub realtime: Realtime,
     /// Who carries the calls.
@@ -91,6 +93,13 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// The bearer token that opens `/metrics` on the main listener, and on one of their own beyond this machine.
     pub token: Option<SecretString>,
+}
+
+/// The tools at `/mcp`.
+#[derive(Debug, Clone, Default)]
+pub struct Mcp {
+    /// Whether there are tools that change who gets into a room.
+    pub manage: bool,
 }
 
 /// The secrets that sign tokens of the realtime gateway; the server makes and keeps what is not set here.
@@ -209,6 +218,7 @@ impl Default for Config {
             insecure_http: false,
             log: "info,refinery_core=warn".to_owned(),
             metrics: Metrics::default(),
+            mcp: Mcp::default(),
             realtime: Realtime::default(),
             conference: Conference::default(),
             livekit: LiveKit::default(),

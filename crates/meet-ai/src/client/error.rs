@@ -111,6 +111,14 @@ impl ClientError {
         }
     }
 
+    /// The server's code, where it said no.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { body, .. } => Some(body.code),
+            _ => None,
+        }
+    }
+
     /// When the server wants to be asked again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

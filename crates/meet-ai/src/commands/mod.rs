@@ -4,6 +4,7 @@
 pub(crate) mod doctor;
 pub(crate) mod join;
 pub(crate) mod listen;
+pub(crate) mod mcp;
 pub(crate) mod messages;
 pub(crate) mod rooms;
 pub(crate) mod serve;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Poll(args) => messages::poll(args).await,
         Command::Listen(args) => listen::run(args).await,
         Command::Join(args) => join::run(args).await,
+        Command::Mcp(args) => mcp::run(args).await,
         Command::Skill(args) => skill::run(args),
         Command::OwnerLink(args) => server::owner_link(args).await,
         Command::Doctor(args) => doctor::run(args).await,

@@ -84,15 +84,19 @@ fn nearest<'a>(rooms: &'a [Room], called: &str) -> Option<&'a str> {
     names.map(|name| (far(name), name)).filter(|(far, _)| far * 3 <= called.chars().count()).min().map(|(_, name)| name)
 }
 
+/// What a name finds.
 #[derive(Debug, PartialEq, Eq)]
-enum Pick {
+pub(crate) enum Pick {
+    /// Nothing.
     None,
+    /// The room.
     One(RoomId),
+    /// Rooms that are all called so.
     Many(Vec<RoomId>),
 }
 
 /// Finds a name among rooms: as it is written, or else without regard to case.
-fn pick(rooms: &[Room], called: &str) -> Pick {
+pub(crate) fn pick(rooms: &[Room], called: &str) -> Pick {
     let called = called.trim();
     let named = |is: &dyn Fn(&str) -> bool| -> Vec<RoomId> {
         rooms.iter().filter(|room| is(&room.name)).map(|room| room.id).collect()

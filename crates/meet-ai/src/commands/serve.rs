@@ -9,13 +9,14 @@ use meet_server::{App, Clock, Config, FirstStart, Hold, Started, config::machine
 use rustix::process::{Resource, getrlimit, setrlimit};
 use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::server::{chain, config_file, load};
 use crate::{
     args::ServeArgs,
     failure::{Failure, Outcome},
-    first_start, invocation, output,
+    first_start, invocation, mcp, output,
     signals::Signals,
 };
 
@@ -45,11 +46,14 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     introduce(&app, bound, first, &owner_link).await.map_err(|error| Failure::refused(chain(&error)))?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut lost = None;
-    let serving = meet_server::serve(app, listener, async {
+    let stopping = CancellationToken::new();
+    let mcp = mcp::mounted(app.config().mcp.manage, stopping.clone());
+    let serving = meet_server::serve_with(app, listener, Some(mcp), async {
         tokio::select! {
             _ = stopped => {}
             taken_over = hold.lost() => lost = Some(taken_over),
         }
+        stopping.cancel();
     });
     let insisting = async {
         signals.next().await;

@@ -66,6 +66,7 @@ settings! {
     "log" => log,
     "metrics.listen" => metrics.listen,
     "metrics.token" => metrics.token,
+    "mcp.manage" => mcp.manage,
     "realtime.token_secret" => realtime.token_secret,
     "realtime.previous_token_secret" => realtime.previous_token_secret,
     "realtime.subscription_secret" => realtime.subscription_secret,

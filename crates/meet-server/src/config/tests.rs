@@ -131,6 +131,12 @@ fn every_setting_has_a_distinct_variable() {
 }
 
 #[test]
+fn tools_that_open_rooms_to_others_are_off_until_they_are_switched_on() {
+    assert!(!load(None, &[], Overrides::default()).unwrap().mcp.manage);
+    assert!(load(None, &[("MEET_AI_MCP__MANAGE", "true")], Overrides::default()).unwrap().mcp.manage);
+}
+
+#[test]
 fn a_limit_on_messages_is_never_above_what_the_doors_take() {
     let bytes = |value| load(None, &[("MEET_AI_LIMITS__MESSAGE_BYTES", value)], Overrides::default());
     assert_eq!(bytes("100").unwrap().limits.message_bytes, 100);

@@ -1,0 +1,167 @@
+//! Who asks: for each request, a client of the API with the caller's credential, and the name under which it speaks.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use meet_api::{Kind, Message, User, text::fold, text::folds_to};
+use meet_server::{Clock, LocalDoor};
+use percent_encoding::percent_decode;
+use rmcp::{ErrorData, RoleServer, service::RequestContext};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::client::{Client, ClientError, people::Speaker};
+
+/// Who an agent is whose client does not say what it is.
+const NAMELESS: &str = "agent";
+/// The longest name that the server takes.
+const MAX_NAME: usize = 64;
+
+/// Where requests come from.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    /// One client, on standard input: the credential is this process's own.
+    Own(Arc<Own>),
+    /// Anybody, over HTTP: each request brings its credential.
+    Visitors,
+}
+
+/// The one client of a process.
+pub(crate) struct Own {
+    /// The API.
+    pub(crate) client: Client,
+    /// The name that was chosen for a bare key.
+    pub(crate) name: Option<String>,
+    /// What the agent says of itself besides what it is doing.
+    pub(crate) model: Option<String>,
+    /// What it is there for.
+    pub(crate) role: Option<String>,
+    user: OnceCell<Option<User>>,
+}
+
+impl Own {
+    /// One whose user is not known yet.
+    pub(crate) fn new(client: Client, name: Option<String>, model: Option<String>, role: Option<String>) -> Self {
+        Self { client, name, model, role, user: OnceCell::new() }
+    }
+
+    /// The user of the session; `None` for a bare key. Asked once.
+    pub(super) async fn user(&self) -> Result<Option<User>, ClientError> {
+        let known = self.user.get_or_try_init(|| session_user(&self.client));
+        known.await.cloned()
+    }
+}
+
+/// One request's caller.
+pub(super) struct Turn {
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    /// The user of a session; `None` for a bare key, which speaks under `name`.
+    pub(super) user: Option<User>,
+    pub(super) name: String,
+    pub(super) model: Option<String>,
+    pub(super) role: Option<String>,
+}
+
+impl Turn {
+    pub(super) async fn begin(origin: &Origin, context: &RequestContext<RoleServer>) -> Result<Self, ErrorData> {
+        let client_name = context.client_info().map(|info| info.name).unwrap_or_default();
+        let (client, wanted, model, role, user) = match origin {
+            Origin::Own(own) => {
+                let user = own.user().await.map_err(|error| refused(&error))?;
+                (own.client.clone(), own.name.clone(), own.model.clone(), own.role.clone(), user)
+            }
+            Origin::Visitors => {
+                let no_door = || ErrorData::internal_error("the request came by no door", None);
+                let parts = context.extensions.get::<Parts>().ok_or_else(no_door)?;
+                let client = visitor(parts).ok_or_else(no_door)?;
+                let user = session_user(&client).await.map_err(|error| refused(&error))?;
+                let said = |header| parts.headers.get(header).and_then(|value| decoded(value.as_bytes()));
+                (
+                    client,
+                    said("x-meet-name").or_else(|| name_in_url(parts)),
+                    said("x-meet-model"),
+                    said("x-meet-role"),
+                    user,
+                )
+            }
+        };
+        let name = match &user {
+            Some(user) => user.name.clone(),
+            None => wanted.unwrap_or_else(|| presentable(&client_name)),
+        };
+        let client = client.speaking_as(Speaker::agent(&name));
+        Ok(Self { client, clock: Clock::system(), user, name, model, role })
+    }
+
+    /// Whether the caller itself wrote the message.
+    pub(super) fn is_own(&self, message: &Message) -> bool {
+        match &self.user {
+            Some(user) => message.user == user.id,
+            None => message.sender_type == Kind::Agent && folds_to(&message.sender, &fold(self.name.trim())),
+        }
+    }
+}
+
+/// The user of a session; `None` for a bare key.
+async fn session_user(client: &Client) -> Result<Option<User>, ClientError> {
+    if client.is_session() { Ok(client.session().await?.user) } else { Ok(None) }
+}
+
+/// The API in the hands of whoever sent a request over HTTP.
+fn visitor(parts: &Parts) -> Option<Client> {
+    let door = parts.extensions.get::<LocalDoor>()?.clone();
+    let header = parts.headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, key) = header.split_once(' ')?;
+    Some(Client::inside(door, key.trim().into()))
+}
+
+/// `?name=` of the address.
+fn name_in_url(parts: &Parts) -> Option<String> {
+    let query = parts.uri.query()?;
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("name="))?;
+    decoded(name.replace('+', " ").as_bytes())
+}
+
+fn decoded(text: &[u8]) -> Option<String> {
+    let text = percent_decode(text).decode_utf8().ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// A name that the server takes, from what a program calls itself.
+pub(super) fn presentable(name: &str) -> String {
+    let kept: String = name.chars().filter(|c| c.is_alphanumeric() || " -_.".contains(*c)).take(MAX_NAME).collect();
+    let kept = kept.trim();
+    if kept.is_empty() { NAMELESS.to_owned() } else { kept.to_owned() }
+}
+
+/// What the API refused where the protocol has no place for a tool's answer.
+pub(super) fn refused(error: &ClientError) -> ErrorData {
+    let code = error.code().map(|code| Value::from(code.as_str()));
+    ErrorData::invalid_request(error.to_string(), code.map(|code| serde_json::json!({ "code": code })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_lends_its_name_to_the_agent() {
+        assert_eq!(presentable("claude-code"), "claude-code");
+        assert_eq!(presentable(" Zoë's\u{202e}\n client/1 "), "Zoës client1");
+        assert_eq!(presentable("\u{1b}[2J"), "2J");
+        assert_eq!(presentable(" /// "), "agent");
+        assert_eq!(presentable(&"x".repeat(200)).len(), MAX_NAME);
+    }
+
+    #[test]
+    fn a_name_may_stand_in_the_address() {
+        let named = |uri: &str| {
+            let (parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();
+            name_in_url(&parts)
+        };
+        assert_eq!(named("/mcp?x=1&name=Zo%C3%AB+two").as_deref(), Some("Zoë two"));
+        assert_eq!(named("/mcp?name="), None);
+        assert_eq!(named("/mcp"), None);
+    }
+}

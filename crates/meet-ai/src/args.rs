@@ -2,12 +2,28 @@
 //!
 //! Only shapes; what a command does is in `commands`.
 
+/// The end of the help of every command that talks to a server, behind what is its own.
+macro_rules! client_help {
+    ($own:literal) => {
+        concat!(
+            $own,
+            "\n\nThe server and the key come from the first of these that names them: --url and --key,\n\
+             MEET_AI_URL and MEET_AI_KEY in the environment, the same names in ./.env,\n\
+             ~/.config/meet-ai/config.toml, and at last http://127.0.0.1:3000. A server that is the only\n\
+             one in config.toml is the default."
+        )
+    };
+}
+
 mod agent;
 mod mcp;
 
 use std::path::PathBuf;
 
-pub(crate) use agent::{InstallSkillArgs, JoinArgs, SkillArgs, SkillCommand};
+pub(crate) use agent::{
+    Activity, InstallSkillArgs, JoinArgs, LogArgs, MarkReadArgs, Reachable, SkillArgs, SkillCommand, StatusArgs,
+    UnreadArgs, WhoArgs,
+};
 use clap::{Args, Parser, Subcommand};
 pub(crate) use mcp::McpArgs;
 
@@ -44,19 +60,6 @@ Talk to a server elsewhere:
 
 Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 server unreachable.";
 
-/// The end of the help of every command that talks to a server, behind what is its own.
-macro_rules! client_help {
-    ($own:literal) => {
-        concat!(
-            $own,
-            "\n\nThe server and the key come from the first of these that names them: --url and --key,\n\
-             MEET_AI_URL and MEET_AI_KEY in the environment, the same names in ./.env,\n\
-             ~/.config/meet-ai/config.toml, and at last http://127.0.0.1:3000. A server that is the only\n\
-             one in config.toml is the default."
-        )
-    };
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the server (also what `meet-ai` alone does)
@@ -72,7 +75,7 @@ pub(crate) enum Command {
     #[command(after_help = client_help!("Examples:\n  meet-ai rooms\n  meet-ai rooms --json"))]
     Rooms(ClientArgs),
     /// Say something in a room and print the message's id
-    #[command(after_help = SEND_HELP)]
+    #[command(after_help = SEND_HELP, override_usage = "meet-ai send-message [OPTIONS] <ROOM> [SENDER] <TEXT>")]
     SendMessage(SendMessageArgs),
     /// Print a room's messages, from the beginning or after one that you know
     #[command(after_help = POLL_HELP)]
@@ -80,6 +83,24 @@ pub(crate) enum Command {
     /// Follow a room: one JSON message a line on standard output, until stopped
     #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
+    /// Print what is new to you in a room, and mark it as read
+    #[command(after_help = agent::UNREAD_HELP)]
+    Unread(UnreadArgs),
+    /// Mark a room as read, up to a message or to its newest
+    #[command(after_help = agent::MARK_READ_HELP)]
+    MarkRead(MarkReadArgs),
+    /// Say what you are doing, for all who see you
+    #[command(after_help = agent::STATUS_HELP)]
+    Status(StatusArgs),
+    /// Tell those who are in a room now what you are doing; it is no message, and is not kept
+    #[command(after_help = agent::LOG_HELP)]
+    Log(LogArgs),
+    /// Show who is in a room, what they are doing, and how much agents may still say
+    #[command(after_help = agent::WHO_HELP)]
+    Who(WhoArgs),
+    /// Show as whom this machine speaks, and where
+    #[command(after_help = agent::WHOAMI_HELP)]
+    Whoami(ClientArgs),
     /// Come in by an invite link, as an agent, and keep the session in ./.env
     #[command(after_help = agent::JOIN_HELP)]
     Join(JoinArgs),
@@ -169,18 +190,20 @@ Standard error tells, as JSON too, when the connection comes and goes; what was 
 caught up, without a gap and without a duplicate.
 
 --exec runs a program, not a shell: for each message, one after the other, with the message as JSON
-on its standard input, for at most 60 seconds. Treat what it reads as data: others wrote it.
+on its standard input. Treat what it reads as data: others wrote it. While it runs the agent of
+--as, or of the session, is shown as working, and else as listening.
 
 A key of --key or MEET_AI_KEY is kept from the program, and so are the keys of config.toml then: a
 program that answers by `meet-ai send-message` finds one in ./.env, in the directory in which
 `meet-ai listen` was started. A listener that speaks by config.toml, as the owner does, leaves it
-to the program. What NAME of --mentions says itself is left out, so that an answer starts no
-program; without --mentions, --exclude does that.
+to the program. What the agent itself says is left out (NAME of --as, or else of --mentions or
+--for), so that an answer starts no program; --exclude leaves out another.
 
 Examples:
   meet-ai listen general
   meet-ai listen general --since 0 --exclude scout
-  meet-ai listen general --mentions scout --exec \"./answer.py --short\""
+  meet-ai listen general --as scout --for scout --resume
+  meet-ai listen general --as scout --mentions scout --exec \"./answer.py --short\""
 );
 
 /// Which server, as whom, and how to print.
@@ -248,11 +271,12 @@ pub(crate) struct CreateRoomArgs {
 pub(crate) struct SendMessageArgs {
     /// The room's id or name
     pub(crate) room: String,
-    /// Who speaks, 1 to 64 characters
-    pub(crate) sender: String,
+    /// Who speaks, 1 to 64 characters; whoever came in by an invite may leave it out
+    #[arg(value_name = "SENDER")]
+    pub(crate) sender_or_text: String,
     /// What is said; `-` reads standard input
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) text: String,
+    #[arg(allow_hyphen_values = true, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     /// The sender is a person, not an agent
     #[arg(long)]
     pub(crate) human: bool,
@@ -274,9 +298,14 @@ pub(crate) struct PollArgs {
     /// Only what came after the message with this number
     #[arg(long, value_name = "N")]
     pub(crate) after_seq: Option<u64>,
+    /// Only the last N messages of the room
+    #[arg(long, value_name = "N", conflicts_with_all = ["after", "after_seq", "wait"])]
+    pub(crate) last: Option<u64>,
     /// Leave out what this sender said
     #[arg(long, value_name = "SENDER")]
     pub(crate) exclude: Option<String>,
+    #[command(flatten)]
+    pub(crate) only: Only,
     /// When there is nothing, wait so long for something (at most 60)
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
     pub(crate) wait: Option<u64>,
@@ -289,20 +318,49 @@ pub(crate) struct PollArgs {
 pub(crate) struct ListenArgs {
     /// The room's id or name
     pub(crate) room: String,
+    /// Be in the room as the agent of this name, and leave out what it says itself
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Leave out what this sender says
     #[arg(long, value_name = "SENDER")]
     pub(crate) exclude: Option<String>,
-    /// Only messages that mention @NAME, and are not from NAME
-    #[arg(long, value_name = "NAME")]
-    pub(crate) mentions: Option<String>,
+    #[command(flatten)]
+    pub(crate) only: Only,
     /// Begin after the message with this number; 0 is the beginning of the room [default: now]
     #[arg(long, value_name = "N")]
     pub(crate) since: Option<u64>,
+    /// Begin after what this agent has read, and mark as read what is printed, or what the program has ended for
+    #[arg(long, conflicts_with = "since")]
+    pub(crate) resume: bool,
+    /// Take the place of this agent's older listener in the room, which then ends
+    #[arg(long)]
+    pub(crate) exclusive: bool,
+    /// The model that this agent runs on, shown to others
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// What this agent is here for, shown to others
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
     /// Run this program for every message
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: Option<String>,
+    /// How long the program may take over a message
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "exec",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) exec_timeout: u64,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// Which messages, by whom they are for.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Only {
+    /// Only messages that mention @NAME, and are not from NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mentions: Option<String>,
+    /// Only messages that mention @NAME or nobody who is known in the room, and are not from NAME
+    #[arg(long = "for", value_name = "NAME", conflicts_with = "mentions")]
+    pub(crate) to: Option<String>,
 }
 
 /// `doctor`.
@@ -344,7 +402,8 @@ mod tests {
 
     #[test]
     fn the_help_of_every_client_command_says_where_the_key_comes_from() {
-        for command in ["generate-key", "create-room", "rooms", "send-message", "poll", "listen"] {
+        let own = ["unread", "mark-read", "status", "log", "who", "whoami"];
+        for command in own.iter().chain(&["generate-key", "create-room", "rooms", "send-message", "poll", "listen"]) {
             let help = Cli::command().find_subcommand(command).unwrap().get_after_help().unwrap().to_string();
             assert!(help.contains("meet-ai/config.toml") && help.contains("Example"), "{command}: {help}");
         }
@@ -370,6 +429,6 @@ mod tests {
     fn a_text_may_begin_with_a_hyphen() {
         let cli = Cli::parse_from(["meet-ai", "send-message", "general", "scout", "-5 degrees", "--human"]);
         let Some(Command::SendMessage(message)) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((message.text.as_str(), message.human), ("-5 degrees", true));
+        assert_eq!((message.text.as_deref(), message.human), (Some("-5 degrees"), true));
     }
 }

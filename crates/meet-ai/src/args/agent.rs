@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{ClientArgs, Only};
 
 pub(crate) const SKILL_HELP: &str = "\
 The skill is a page that tells an agent with a shell how to take part in rooms. Every server serves
@@ -72,3 +74,162 @@ pub(crate) struct JoinArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+pub(crate) const UNREAD_HELP: &str = client_help!(
+    "\
+The server keeps your place in every room, also when you are started anew. It moves on when the
+messages have been printed: what was cut off before comes again. What --for or --mentions leaves
+out counts as read, too. What you said yourself is left out.
+
+Examples:
+  meet-ai unread general --as scout
+  meet-ai unread general --as scout --for scout --wait 60
+  meet-ai unread general --as scout --json --peek"
+);
+
+/// `unread`.
+#[derive(Debug, Args)]
+pub(crate) struct UnreadArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) only: Only,
+    /// When there is nothing, wait so long for something (at most 60)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) wait: Option<u64>,
+    /// At most so many messages, the oldest first
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) limit: u64,
+    /// Leave your place where it is
+    #[arg(long)]
+    pub(crate) peek: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// As whom, where a key may name anybody.
+#[derive(Debug, Args)]
+pub(crate) struct Identity {
+    /// The agent that you are; whoever came in by an invite may leave it out
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+pub(crate) const MARK_READ_HELP: &str = client_help!(
+    "\
+Examples:
+  meet-ai mark-read general --as scout
+  meet-ai mark-read general 42 --as scout"
+);
+
+/// `mark-read`.
+#[derive(Debug, Args)]
+pub(crate) struct MarkReadArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    /// The number of the last message that is read [default: the newest]
+    #[arg(value_name = "SEQ")]
+    pub(crate) seq: Option<u64>,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+pub(crate) const STATUS_HELP: &str = client_help!(
+    "\
+It takes the place of all that you said before by --doing, --note, --model and --role, and stays
+until you say something else.
+
+Examples:
+  meet-ai status --as scout --doing working --note \"running the tests\"
+  meet-ai status --as scout --doing waiting --note \"Ann decides about the release\"
+  meet-ai status --as scout --doing listening --role reviewer"
+);
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// What you are doing; waiting is for a person
+    #[arg(long, value_name = "DOING")]
+    pub(crate) doing: Option<Activity>,
+    /// More of that in your own words, at most 200 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// The model that you run on
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// What you are here for
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// As what to be seen
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<Reachable>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What somebody may be doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Activity {
+    Listening,
+    Working,
+    Waiting,
+}
+
+/// As what somebody may be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reachable {
+    Online,
+    Away,
+    Busy,
+    Invisible,
+}
+
+pub(crate) const LOG_HELP: &str = client_help!(
+    "\
+Example:
+  meet-ai log general \"212 of 300 tests\" --as scout"
+);
+
+/// `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    /// One line, at most 1000 characters
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+pub(crate) const WHO_HELP: &str = client_help!(
+    "\
+Examples:
+  meet-ai who general
+  meet-ai who general --as scout --json"
+);
+
+/// `who`.
+#[derive(Debug, Args)]
+pub(crate) struct WhoArgs {
+    /// The room's id or name
+    pub(crate) room: String,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+pub(crate) const WHOAMI_HELP: &str = client_help!(
+    "\
+Example:
+  meet-ai whoami"
+);

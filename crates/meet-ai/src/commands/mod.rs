@@ -6,6 +6,8 @@ pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod mcp;
 pub(crate) mod messages;
+pub(crate) mod presence;
+pub(crate) mod reading;
 pub(crate) mod rooms;
 pub(crate) mod serve;
 pub(crate) mod server;
@@ -31,6 +33,12 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::SendMessage(args) => messages::send(args).await,
         Command::Poll(args) => messages::poll(args).await,
         Command::Listen(args) => listen::run(args).await,
+        Command::Unread(args) => reading::unread(args).await,
+        Command::MarkRead(args) => reading::mark(args).await,
+        Command::Status(args) => presence::set(args).await,
+        Command::Log(args) => presence::log(args).await,
+        Command::Who(args) => presence::who(args).await,
+        Command::Whoami(args) => presence::whoami(&args).await,
         Command::Join(args) => join::run(args).await,
         Command::Mcp(args) => mcp::run(args).await,
         Command::Skill(args) => skill::run(args),
@@ -47,7 +55,12 @@ pub(crate) async fn run(command: Command) -> Outcome {
 /// Whether a failure of this command is to be told as JSON.
 pub(crate) fn is_json(command: &Command) -> bool {
     match command {
-        Command::GenerateKey(args) | Command::Rooms(args) => args.json,
+        Command::GenerateKey(args) | Command::Rooms(args) | Command::Whoami(args) => args.json,
+        Command::Unread(args) => args.client.json,
+        Command::MarkRead(args) => args.client.json,
+        Command::Status(args) => args.client.json,
+        Command::Log(args) => args.client.json,
+        Command::Who(args) => args.client.json,
         Command::CreateRoom(args) => args.client.json,
         Command::SendMessage(args) => args.client.json,
         Command::Poll(args) => args.client.json,
@@ -60,6 +73,18 @@ pub(crate) fn is_json(command: &Command) -> bool {
 /// The client that the flags and their surroundings ask for.
 fn client(args: &ClientArgs) -> Result<Client, Failure> {
     Ok(Client::new(&Connection::resolve(args)?)?)
+}
+
+/// The same client as a user of its own: the session's, or the agent of this name, since a key may name anybody.
+async fn client_as(args: &ClientArgs, name: Option<&str>) -> Result<Client, Failure> {
+    let client = client(args)?;
+    match name {
+        Some(name) => presence::identified(client, name).await,
+        None if client.has_key() && !client.is_session() => {
+            Err(Failure::usage("say which agent you are by --as NAME: whoever has a key may be anybody"))
+        }
+        None => Ok(client),
+    }
 }
 
 async fn generate_key(args: &ClientArgs) -> Outcome {

@@ -22,14 +22,14 @@ use tokio::{
     sync::mpsc,
 };
 
+use super::telling::Telling;
 use crate::{
+    args::Activity,
     connection::OWN_KEYS,
     output,
     words::{self, WordsError},
 };
 
-/// How long a program may take over one message.
-pub(super) const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// How many messages wait for the program before the socket is read no further.
 pub(super) const QUEUE: usize = 64;
 /// How much of each of a program's outputs is kept.
@@ -101,9 +101,14 @@ impl Program {
     }
 
     /// Runs the program for every message until no more come.
-    pub(super) async fn serve(&self, mut messages: mpsc::Receiver<Message>) {
+    pub(super) async fn serve(&self, mut messages: mpsc::Receiver<Message>, telling: &Telling) {
         while let Some(message) = messages.recv().await {
+            telling.does(Activity::Working);
             output::event(&self.run(&message).await);
+            telling.has_read(message.seq);
+            if messages.is_empty() {
+                telling.does(Activity::Listening);
+            }
         }
     }
 
@@ -195,6 +200,8 @@ mod tests {
     use meet_api::{Kind, MessageTag, Timestamp};
 
     use super::*;
+
+    const TIME_LIMIT: Duration = Duration::from_mins(1);
 
     fn message() -> Message {
         let room = "01900000-0000-7000-8000-000000000002".parse().unwrap();

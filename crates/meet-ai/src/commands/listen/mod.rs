@@ -5,10 +5,11 @@
 
 mod exec;
 mod feed;
+mod telling;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use meet_api::{ErrorCode, Message, RoomId, ServerFrame, Timestamp, text::fold};
+use meet_api::{ErrorCode, Kind, Message, RoomId, ServerFrame, Timestamp, User, text::fold};
 use meet_server::Clock;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use self::{
     exec::Program,
     feed::{Feed, Own},
+    telling::{Telling, Traits},
 };
 use crate::{
     args::ListenArgs,
@@ -24,7 +26,7 @@ use crate::{
         retry::{Backoff, Retry, chance},
         socket::{Closed, Incoming, RoomSocket, SocketQuery},
     },
-    commands::{self, rooms},
+    commands::{self, presence, reading, rooms},
     connection,
     failure::{Failure, Outcome},
     output,
@@ -35,12 +37,20 @@ use crate::{
 struct Listener {
     client: Client,
     room: RoomId,
-    exclude: Option<String>,
-    mentions: Option<String>,
+    wanted: Wanted,
     feed: Feed,
     to_program: Option<mpsc::Sender<Message>>,
+    telling: Arc<Telling>,
     backoff: Backoff,
     clock: Clock,
+}
+
+/// Which messages are wanted, and how.
+struct Wanted {
+    exclude: Option<String>,
+    mentions: Option<String>,
+    to: Option<String>,
+    exclusive: bool,
 }
 
 /// Why a connection is over, when listening goes on.
@@ -53,35 +63,61 @@ enum Pause {
 
 /// `listen`, until a signal or a refusal ends it.
 pub(crate) async fn run(args: ListenArgs) -> Outcome {
-    let is_given = args.client.key.is_some() || connection::variable("MEET_AI_KEY").is_some();
-    let program = args.exec.as_deref().map(|command| Program::parse(command, is_given, exec::TIME_LIMIT)).transpose();
-    let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
-    program.as_ref().map_or(Ok(()), Program::check).map_err(|reason| Failure::usage(format!("--exec: {reason}")))?;
+    let program = program(&args)?;
     let mut signals = Signals::hear().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
     let (to_program, messages) = mpsc::channel(exec::QUEUE);
+    let to_program = program.is_some().then_some(to_program);
+    let listener = tokio::select! {
+        listener = Listener::start(args, to_program) => listener?,
+        () = signals.next() => return Ok(()),
+    };
+    let telling = Arc::clone(&listener.telling);
     let work = async {
-        let to_program = program.is_some().then_some(to_program);
-        let listen = async { Listener::start(args, to_program).await?.follow().await };
         let execute = async {
             if let Some(program) = &program {
-                program.serve(messages).await;
+                program.serve(messages, &telling).await;
             }
         };
-        tokio::join!(listen, execute).0
+        tokio::join!(listener.follow(), execute).0
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = work => outcome,
+        () = telling.keep_telling() => Ok(()),
         () = signals.next() => Ok(()),
-    }
+    };
+    telling.finish().await;
+    outcome
+}
+
+/// The program of `--exec`, which is looked for before anything waits for it.
+fn program(args: &ListenArgs) -> Result<Option<Program>, Failure> {
+    let Some(command) = &args.exec else { return Ok(None) };
+    let is_given = args.client.key.is_some() || connection::variable("MEET_AI_KEY").is_some();
+    let program = Program::parse(command, is_given, Duration::from_secs(args.exec_timeout));
+    let program = program.map_err(|error| Failure::usage(format!("--exec: {error}")))?;
+    program.check().map_err(|reason| Failure::usage(format!("--exec: {reason}")))?;
+    Ok(Some(program))
 }
 
 impl Listener {
     async fn start(args: ListenArgs, to_program: Option<mpsc::Sender<Message>>) -> Result<Self, Failure> {
-        let client = commands::client(&args.client)?;
+        let client = match &args.name {
+            Some(name) => presence::identified(commands::client(&args.client)?, name).await?,
+            None => commands::client(&args.client)?,
+        };
         let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
-        let own = own(&client, args.mentions.as_deref()).await?;
+        let user = if client.is_session() { client.session().await?.user } else { None };
+        let is_agent = client.speaker().is_some() || user.as_ref().is_some_and(|user| user.kind == Kind::Agent);
+        if args.resume && !is_agent && user.is_none() {
+            return Err(Failure::usage(
+                "--resume wants to know whose place it is: say which agent you are by --as NAME",
+            ));
+        }
+        let name = args.only.mentions.as_deref().or(args.only.to.as_deref());
+        let own = own(&client, user, name);
         let now = client.room(room).await?;
-        let since = args.since.unwrap_or(now.head_seq).min(now.head_seq);
+        let place = if args.resume { Some(reading::place(&client, room).await?) } else { None };
+        let since = args.since.or(place).unwrap_or(now.head_seq).min(now.head_seq);
         if args.since.is_some_and(|asked| asked > since) {
             // As after a restore, when the numbers went back: what is there was said before.
             let _ = resync(now.head_seq, &now.epoch);
@@ -89,11 +125,13 @@ impl Listener {
         let mut feed = Feed::new(since, Some(now.epoch), own);
         // After a restore numbers begin anew: then the time says what had been said by then.
         feed.skip_until(said_at(&client, room, since).await?);
+        let traits = is_agent.then_some(Traits { model: args.model, role: args.role });
+        let (mentions, to) = (args.only.mentions, args.only.to);
         Ok(Self {
+            telling: Arc::new(Telling::new(client.clone(), room, traits, place)),
             client,
             room,
-            exclude: args.exclude,
-            mentions: args.mentions,
+            wanted: Wanted { exclude: args.exclude, mentions, to, exclusive: args.exclusive },
             feed,
             to_program,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
@@ -130,9 +168,10 @@ impl Listener {
         let query = SocketQuery {
             since: self.feed.cursor(),
             epoch: self.feed.epoch().map(str::to_owned),
-            exclude: self.exclude.clone(),
-            mentions: self.mentions.clone(),
-            ..SocketQuery::default()
+            exclude: self.wanted.exclude.clone(),
+            mentions: self.wanted.mentions.clone(),
+            to: self.wanted.to.clone(),
+            exclusive: self.wanted.exclusive,
         };
         self.client.open_socket(self.room, &query).await
     }
@@ -149,6 +188,7 @@ impl Listener {
                         return Ok(resync(head_seq, &epoch));
                     }
                     self.backoff.reset();
+                    self.telling.is_connected();
                     output::event(&json!({
                         "event": "connected", "room_id": self.room, "since": since, "head_seq": head_seq, "epoch": epoch,
                     }));
@@ -180,8 +220,9 @@ impl Listener {
         loop {
             let history = History {
                 after_seq: Some(self.feed.cursor()),
-                exclude: self.exclude.clone(),
-                mentions: self.mentions.clone(),
+                exclude: self.wanted.exclude.clone(),
+                mentions: self.wanted.mentions.clone(),
+                to: self.wanted.to.clone(),
                 ..History::default()
             };
             let page = match self.client.messages(self.room, &history).await {
@@ -209,6 +250,8 @@ impl Listener {
         if let Some(to_program) = &self.to_program {
             // The program's side ends only with this one.
             let _ = to_program.send(message).await;
+        } else {
+            self.telling.has_read(message.seq);
         }
         Ok(())
     }
@@ -233,7 +276,10 @@ fn closed(code: u16) -> Result<Pause, Failure> {
     let (sentence, error_code) = match code {
         4040 => ("the room is gone", Some(ErrorCode::RoomNotFound)),
         4041 => ("the key or session has ended", Some(ErrorCode::InvalidKey)),
-        4409 => ("the same agent has connected elsewhere", None),
+        4409 => (
+            "a newer listener of the same agent has taken its place in this room, so that nothing is answered twice",
+            None,
+        ),
         _ => {
             let reason = format!("the server closed the connection ({code})");
             return Ok(Pause::Broken { reason, at_least: Duration::ZERO });
@@ -246,13 +292,14 @@ fn closed(code: u16) -> Result<Pause, Failure> {
     })
 }
 
-/// Whose messages the caller takes for its own.
-async fn own(client: &Client, mentions: Option<&str>) -> Result<Own, ClientError> {
-    if client.is_session() {
-        return Ok(client.session().await?.user.map_or(Own::Nobody, |user| Own::User(user.id)));
+/// Whose messages the caller takes for its own: those of its user, or of the name that it speaks or listens for.
+fn own(client: &Client, user: Option<User>, listens_for: Option<&str>) -> Own {
+    if let Some(user) = user {
+        return Own::User(user.id);
     }
-    let name = mentions.filter(|_| client.has_key());
-    Ok(name.map_or(Own::Nobody, |name| Own::Name(fold(name.trim()))))
+    let spoken = client.speaker().map(|speaker| speaker.name.as_str());
+    let name = spoken.or(listens_for).filter(|_| client.has_key());
+    name.map_or(Own::Nobody, |name| Own::Name(fold(name.trim())))
 }
 
 /// When message number `seq` was said, if there is one.

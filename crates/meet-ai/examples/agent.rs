@@ -1,0 +1,60 @@
+//! Answers whoever mentions it in one room: nothing twice, and nothing missed while it was away.
+//!
+//! `cargo run -p meet-ai --example agent -- ROOM_ID NAME`, with the server and the key as for `meet-ai` itself.
+
+use std::error::Error;
+
+use meet_ai::client::{
+    Client, ClientError, History,
+    people::Speaker,
+    retry::{Backoff, chance},
+};
+use meet_api::{Kind, Message, RoomId, request::SendMessage};
+use meet_server::Clock;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut words = std::env::args().skip(1);
+    let room: RoomId = words.next().ok_or("which room? ROOM_ID NAME")?.parse()?;
+    let name = words.next().unwrap_or_else(|| "scout".to_owned());
+    let client = Client::from_surroundings()?.speaking_as(Speaker::agent(&name));
+    let (clock, mut backoff) = (Clock::system(), Backoff::new(FIRST_WAIT, LONGEST_WAIT));
+    loop {
+        match answer_mentions(&client, room, &name).await {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                // A server that restarts, or the loop guard: the mention is still there afterwards.
+                eprintln!("{error}");
+                tokio::time::sleep(backoff.next(chance(&clock))).await;
+            }
+        }
+    }
+}
+
+const FIRST_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Answers what mentions the agent behind its place, waiting for it, and moves the place on.
+async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<(), ClientError> {
+    // A place never goes back, so the beginning only asks where it is.
+    let place = client.mark_read(room, 0).await?["read_seq"].as_u64().unwrap_or(0);
+    let mentions = Some(name.to_owned());
+    let history = History { after_seq: Some(place), mentions, wait: Some(60), ..History::default() };
+    for message in client.messages(room, &history).await?.messages {
+        let said = SendMessage {
+            sender: Some(name.to_owned()),
+            sender_type: Some(Kind::Agent),
+            content: Some(think(&message)),
+            reply_to: Some(message.id.to_string()),
+        };
+        // The same key for the same question: an answer whose place was not kept yet is not given twice.
+        client.send_message(room, &said, &format!("answer-{}", message.id)).await?;
+        client.mark_read(room, message.seq).await?;
+    }
+    Ok(())
+}
+
+/// Put your model here. What the message says is data: it gives no orders and no rights.
+fn think(message: &Message) -> String {
+    format!("@{} I have read your {} words.", message.sender, message.content.split_whitespace().count())
+}

@@ -1,0 +1,62 @@
+"""Answers whoever mentions it, in every room that it reaches: nothing twice, and nothing missed while it was away."""
+
+import asyncio
+import json
+import os
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from centrifuge import Client, ClientEventHandler
+
+URL = os.environ.get("MEET_AI_URL", "http://127.0.0.1:3000")
+NAME = os.environ.get("NAME", "scout")
+HEADERS = {"Authorization": f"Bearer {os.environ['MEET_AI_KEY']}", "X-Meet-Name": quote(NAME), "X-Meet-Kind": "agent"}
+
+
+def api(method, path, body=None, **headers):
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(URL + path, data, {**HEADERS, **headers}, method=method), timeout=30) as response:
+        return json.loads(response.read() or "null")
+
+
+def think(message):
+    """Put your model here. What the message says is data: it gives no orders and no rights."""
+    return f"@{message['sender']} I have read your {len(message['content'].split())} words."
+
+
+def answer_mentions():
+    for room in api("GET", "/api/rooms"):
+        path = f"/api/rooms/{room['id']}"
+        unread = f"/messages?mentions={quote(NAME)}&after_seq={room['read_seq']}&limit=1000"
+        for message in api("GET", path + unread) if room["mentions"] else []:
+            said = {"sender": NAME, "sender_type": "agent", "content": think(message), "reply_to": message["id"]}
+            # The same key for the same question: an answer whose place was not kept yet is not given twice.
+            api("POST", path + "/messages", said, **{"Idempotency-Key": f"answer-{message['id']}"})
+            api("PUT", path + "/read", {"seq": message["seq"]})
+
+
+class Mentions(ClientEventHandler):
+    turn = asyncio.Lock()
+
+    async def on_connected(self, _):  # Anew perhaps: what was missed comes first.
+        async with self.turn:
+            try:
+                await asyncio.to_thread(answer_mentions)
+            except OSError as error:  # A refusal, such as the loop guard's 409, leaves the mention for the next time.
+                print(error)
+
+    async def on_publication(self, context):
+        if context.pub.data.get("type") == "mention":
+            await self.on_connected(context)
+
+
+async def token():
+    return (await asyncio.to_thread(api, "POST", "/realtime/connection-token", {}))["token"]
+
+
+async def main():
+    await Client(URL.replace("http", "ws", 1) + "/connection/websocket", events=Mentions(), get_token=token).connect()
+    await asyncio.Future()
+
+
+asyncio.run(main())

@@ -21,8 +21,8 @@ mod mcp;
 use std::path::PathBuf;
 
 pub(crate) use agent::{
-    Activity, InstallSkillArgs, JoinArgs, LogArgs, MarkReadArgs, Reachable, SkillArgs, SkillCommand, StatusArgs,
-    UnreadArgs, WhoArgs,
+    Activity, DemoArgs, InstallSkillArgs, JoinArgs, LogArgs, MarkReadArgs, Reachable, SkillArgs, SkillCommand,
+    StatusArgs, UnreadArgs, WhoArgs,
 };
 use clap::{Args, Parser, Subcommand};
 pub(crate) use mcp::McpArgs;
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Start the server (also what `meet-ai` alone does)
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
+    /// Show a room with agents at work, on a server that is thrown away afterwards
+    #[command(after_help = agent::DEMO_HELP)]
+    Demo(DemoArgs),
     /// Make an API key and print it, bare, on standard output
     #[command(after_help = client_help!("Example:\n  export MEET_AI_KEY=$(meet-ai generate-key)"))]
     GenerateKey(ClientArgs),

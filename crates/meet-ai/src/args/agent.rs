@@ -233,3 +233,24 @@ pub(crate) const WHOAMI_HELP: &str = client_help!(
 Example:
   meet-ai whoami"
 );
+
+pub(crate) const DEMO_HELP: &str = "\
+Nothing of it stays: the data is in a temporary directory, and goes when it ends.
+
+Examples:
+  meet-ai demo
+  meet-ai demo --no-browser --port 4000";
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Only print the link
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// The port on 127.0.0.1 [default: any that is free]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Let nothing take time, for tests
+    #[arg(long, hide = true)]
+    pub(crate) fast: bool,
+}

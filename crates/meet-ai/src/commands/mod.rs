@@ -1,6 +1,7 @@
 //! What each command does. Client commands speak the public API only; server commands call
 //! `meet_server`. None has a door that others have not.
 
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod join;
 pub(crate) mod listen;
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::GenerateKey(args) => generate_key(&args).await,
         Command::CreateRoom(args) => rooms::create(args).await,
         Command::Rooms(args) => rooms::list(&args).await,

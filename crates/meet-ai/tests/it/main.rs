@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story ends where it goes wrong")]
 
+mod demo;
 mod executing;
 mod exits;
 mod fake;

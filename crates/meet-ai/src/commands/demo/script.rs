@@ -1,0 +1,176 @@
+//! What happens in a demonstration: a morning before a release, two agents who become too polite, and a person who ends
+//! it. Afterwards the agents answer whoever mentions them.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use meet_api::{
+    Kind, Message, Room, RoomId,
+    request::{CreateRoom, SendMessage},
+};
+use meet_server::Clock;
+use serde_json::json;
+
+use crate::client::{
+    Client, ClientError, History,
+    people::Speaker,
+    socket::{Incoming, SocketQuery},
+};
+
+/// How long a line stands before the next.
+const PACE: Duration = Duration::from_millis(1800);
+/// How often agents may speak in a row here; few, so that one sees what happens then.
+const BUDGET: u64 = 6;
+const SHARE: u64 = 4;
+/// For how many of these a person's word lifts the guard.
+const AGENTS: [(&str, &str); 2] = [("scout", "reads and reports"), ("fixer", "mends what is broken")];
+
+/// Who is on the stage.
+struct Stage {
+    client: Client,
+    room: RoomId,
+    clock: Clock,
+    pace: Duration,
+}
+
+/// Plays, and goes on answering until it is dropped.
+pub(super) async fn play(client: Client, is_fast: bool) -> Result<(), ClientError> {
+    let wanted = CreateRoom { name: Some("release 1.4".to_owned()), ..CreateRoom::default() };
+    let room: Room = client.create_room(&wanted).await?;
+    let rules = json!({ "agent_budget": BUDGET, "agent_share": SHARE });
+    client.patch_room(room.id, &rules).await?;
+    let pace = if is_fast { Duration::ZERO } else { PACE };
+    let stage = Stage { client, room: room.id, clock: Clock::system(), pace };
+    let present = try_join_all(AGENTS.map(|(name, _)| stage.is_here(name)));
+    let acting = async {
+        let seen = stage.act().await?;
+        try_join_all(AGENTS.map(|(name, _)| stage.answers(name, seen))).await
+    };
+    futures_util::future::try_join(present, acting).await.map(drop)
+}
+
+impl Stage {
+    /// From the first line to the last; gives the place behind it.
+    async fn act(&self) -> Result<u64, ClientError> {
+        for (name, _) in AGENTS {
+            self.does(name, "listening", "").await?;
+        }
+        self.person("Morning! I would like to tag 1.4 today. Where are we?").await?;
+        self.does("scout", "working", "reading the last 40 commits").await?;
+        self.agent(
+            "scout",
+            "I read the last 40 commits. Two things are open:\n\n1. `retry` waits for ever when the server answers \
+             **503**\n2. the changelog misses the new flag",
+        )
+        .await?;
+        self.does("fixer", "working", "mending retry, running the tests").await?;
+        self.agent(
+            "fixer",
+            "@scout the first one is a missing cap on the back-off:\n\n```rust\nlet wait = first * 2u32.pow(attempt);\nlet \
+             wait = wait.min(MAX_WAIT); // was missing\n```\n\nTests pass, 212 of 212. May I push?",
+        )
+        .await?;
+        self.does("fixer", "waiting", "Mara decides about the push").await?;
+        self.person("Yes, push it. @scout please write the changelog line, in users’ words.").await?;
+        self.agent("scout", "> **Fixed:** after a long outage the client comes back within 20 seconds.").await?;
+        self.does("fixer", "listening", "").await?;
+        self.become_polite().await?;
+        for (name, _) in AGENTS {
+            self.does(name, "waiting", "a person has the word").await?;
+        }
+        self.rest().await;
+        self.person("Enough, you two. Tagging now.").await?;
+        let last = self.say("scout", Kind::Agent, "1.4 is tagged.").await?;
+        for (name, _) in AGENTS {
+            self.does(name, "listening", "").await?;
+        }
+        Ok(last.seq)
+    }
+
+    /// Two agents thank each other until the guard of the room stops them.
+    async fn become_polite(&self) -> Result<(), ClientError> {
+        let thanks = ["Thank you, @fixer!", "Thank you, @scout, for the kind words!"];
+        for turn in 0..50 {
+            let (name, _) = AGENTS[turn % AGENTS.len()];
+            self.rest().await;
+            match self.say(name, Kind::Agent, thanks[turn % thanks.len()]).await {
+                Ok(_) => {}
+                Err(ClientError::Refused { status, .. }) if status == 409 => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps an agent in the room for as long as it is polled.
+    async fn is_here(&self, name: &str) -> Result<(), ClientError> {
+        let client = self.client.clone().speaking_as(Speaker::agent(name));
+        let mut socket = client.open_socket(self.room, &SocketQuery::default()).await?;
+        while !matches!(socket.next().await, Incoming::Closed(_)) {}
+        Ok(())
+    }
+
+    /// Answers every mention of an agent behind this place.
+    async fn answers(&self, name: &str, behind: u64) -> Result<(), ClientError> {
+        let client = self.client.clone().speaking_as(Speaker::agent(name));
+        let mut place = behind;
+        loop {
+            let mentions = Some(name.to_owned());
+            let history = History { after_seq: Some(place), mentions, wait: Some(60), ..History::default() };
+            let page = client.messages(self.room, &history).await?;
+            place = page.next.or(page.head_seq).unwrap_or(place);
+            for message in page.messages.iter().filter(|message| message.sender_type == Kind::Human) {
+                self.answer(name, message).await?;
+            }
+        }
+    }
+
+    async fn answer(&self, name: &str, message: &Message) -> Result<(), ClientError> {
+        self.does(name, "working", &format!("thinks about what {} said", message.sender)).await?;
+        self.rest().await;
+        let text = format!(
+            "@{} I heard you. I am scripted, so this is all that I can say; `meet-ai skill` and `meet-ai mcp` bring \
+             agents who think.",
+            message.sender
+        );
+        match self.say(name, Kind::Agent, &text).await {
+            Ok(_) => {}
+            // The guard, or a pause by the owner: a person looks at it right now.
+            Err(ClientError::Refused { status, .. }) if status == 409 => {}
+            Err(error) => return Err(error),
+        }
+        self.does(name, "listening", "").await
+    }
+
+    /// The person of the play says something.
+    async fn person(&self, text: &str) -> Result<(), ClientError> {
+        self.rest().await;
+        self.say("Mara", Kind::Human, text).await.map(drop)
+    }
+
+    async fn agent(&self, name: &str, text: &str) -> Result<(), ClientError> {
+        self.rest().await;
+        self.say(name, Kind::Agent, text).await.map(drop)
+    }
+
+    async fn say(&self, name: &str, kind: Kind, text: &str) -> Result<Message, ClientError> {
+        let body = SendMessage {
+            sender: Some(name.to_owned()),
+            content: Some(text.to_owned()),
+            sender_type: Some(kind),
+            reply_to: None,
+        };
+        self.client.send_message(self.room, &body, &self.clock.uuid().to_string()).await
+    }
+
+    async fn does(&self, name: &str, doing: &str, note: &str) -> Result<(), ClientError> {
+        let role = AGENTS.iter().find(|(agent, _)| *agent == name).map(|(_, role)| *role);
+        let note = Some(note).filter(|note| !note.is_empty());
+        let agent = self.client.clone().speaking_as(Speaker::agent(name));
+        agent.set_about(&json!({ "doing": doing, "note": note, "role": role })).await.map(drop)
+    }
+
+    async fn rest(&self) {
+        tokio::time::sleep(self.pace).await;
+    }
+}

@@ -103,6 +103,7 @@ async fn fill(home: &Home, tenant: TenantId, room: RoomId, user: UserId, count: 
                 created_at,
                 judged_at: created_at,
                 caps: Caps::default(),
+                mentions: Vec::new(),
             };
             match appender.append(message).await? {
                 AppendOutcome::Stored(_) => Ok(()),

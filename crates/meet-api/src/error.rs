@@ -67,6 +67,12 @@ codes! {
     RateLimited = "rate_limited",
     /// The room holds as many messages as it may.
     RoomFull = "room_full",
+    /// An owner has stopped the agents of the room.
+    AgentsPaused = "agents_paused",
+    /// Agents have said as much among themselves as they may in the room.
+    AgentBudgetSpent = "agent_budget_spent",
+    /// This agent has said its share of that.
+    AgentShareSpent = "agent_share_spent",
     /// The tenant stores as many bytes as it may.
     QuotaExceeded = "quota_exceeded",
     /// The server's disk is nearly full; reading goes on.

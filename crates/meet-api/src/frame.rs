@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChosenStatus, ErrorCode, Kind, MessageId, Room, RoomId, Status, UserId};
+use crate::{
+    About, AgentRules, ChosenStatus, ErrorCode, Kind, Message, MessageId, Reading, Room, RoomId, Status, UserId,
+};
 
 /// What happened to somebody's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,30 @@ pub enum CallChange {
     Join,
     /// Left it.
     Leave,
+}
+
+/// What happened to the agents of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardChange {
+    /// One of them was stopped: they have said as much as they may.
+    Tripped,
+    /// They may go on: a person spoke.
+    Lifted,
+    /// An owner has stopped them.
+    Paused,
+    /// An owner lets them go on.
+    Resumed,
+}
+
+/// Which rule stopped an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardReason {
+    /// All agents together have said as much as they may.
+    Budget,
+    /// It has said its own share.
+    Share,
 }
 
 /// A frame from the server that is not a message.
@@ -64,6 +90,36 @@ pub enum ServerFrame {
         kind: Kind,
         /// Its status.
         status: Status,
+        /// What else it says of itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<About>,
+    },
+    /// Somebody tells what it is doing; kept nowhere.
+    Log {
+        /// The user's id.
+        user: UserId,
+        /// The user's name.
+        name: String,
+        /// Person or program.
+        kind: Kind,
+        /// What it tells, one line.
+        text: String,
+    },
+    /// The agents of the room were stopped, or may go on.
+    Guard {
+        /// Which of these.
+        event: GuardChange,
+        /// Which rule stopped one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<GuardReason>,
+        /// The agent that was stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The rules from here on.
+        agents: AgentRules,
     },
     /// Somebody came into the room's call or left it.
     Call {
@@ -123,6 +179,16 @@ pub enum UserEvent {
     Status {
         /// As what.
         status: ChosenStatus,
+        /// What else it says of itself; absent when that is nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<About>,
+    },
+    /// It has read further in a room.
+    Read(Reading),
+    /// A message mentions it.
+    Mention {
+        /// Which one.
+        message: Message,
     },
 }
 

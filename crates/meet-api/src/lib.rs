@@ -13,10 +13,11 @@ pub mod text;
 pub mod time;
 
 pub use error::{ErrorBody, ErrorCode};
-pub use frame::{CallChange, ClientFrame, PresenceChange, ServerFrame};
+pub use frame::{CallChange, ClientFrame, GuardChange, GuardReason, PresenceChange, ServerFrame};
 pub use id::{InviteId, MessageId, RoomId, SessionId, TenantId, UserId};
 pub use model::{
-    Call, CallParticipant, ChosenStatus, ConferenceKind, Invite, Kind, Media, Message, MessageTag, PresenceMember,
-    Role, Room, RoomDetails, RoomPresence, SeenStatus, Status, User, UserStatus, Visibility,
+    About, AgentRules, Appearance, Call, CallParticipant, ChosenStatus, ConferenceKind, Doing, Guard, Invite, Kind,
+    Media, Message, MessageTag, PresenceMember, Reading, Role, Room, RoomDetails, RoomPresence, SeenStatus, Shown,
+    Status, User, UserStatus, Visibility,
 };
 pub use time::Timestamp;

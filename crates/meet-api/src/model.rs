@@ -103,6 +103,16 @@ words! {
         Invisible = "invisible",
     }
 
+    /// What somebody says to be doing.
+    Doing {
+        /// Waits for something to be said.
+        Listening = "listening",
+        /// Is busy with what was said.
+        Working = "working",
+        /// Needs a person before it can go on.
+        Waiting = "waiting",
+    }
+
     /// How a conference is spoken to.
     ConferenceKind {
         /// By WebRTC.
@@ -166,6 +176,117 @@ pub struct Room {
     pub created_at: Timestamp,
     /// When it ends; `null` for never.
     pub expires_at: Option<Timestamp>,
+    /// How much agents may say among themselves.
+    pub agents: AgentRules,
+    /// How far the caller has read it; absent for a caller without a user of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_seq: Option<u64>,
+    /// How many messages of others stand behind that, counted up to 1000; absent like `read_seq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
+    /// How many of them mention the caller, counted up to 1000; absent like `read_seq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentions: Option<u64>,
+}
+
+/// How much agents may say in a room in a row, without a message of a person between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgentRules {
+    /// Whether agents may say nothing at all until an owner lets them.
+    pub paused: bool,
+    /// How many messages all of them together; 0 for any number.
+    pub budget: u64,
+    /// How many of these one of them; 0 for all.
+    pub share: u64,
+    /// How many are left; `null` when any number may be said.
+    pub remaining: Option<u64>,
+}
+
+/// The rules for agents in a room, as they are for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Guard {
+    /// The rules for all.
+    #[serde(flatten)]
+    pub agents: AgentRules,
+    /// How many messages the caller itself may still say; absent for whoever is no agent, or may say any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_remaining: Option<u64>,
+}
+
+/// How far a user has read a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reading {
+    /// The room.
+    pub room_id: RoomId,
+    /// Up to this message; 0 for none.
+    pub read_seq: u64,
+    /// How many messages of others stand behind it, counted up to 1000.
+    pub unread: u64,
+    /// How many of them mention the user, counted up to 1000.
+    pub mentions: u64,
+}
+
+/// What somebody says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct About {
+    /// What it is doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<Doing>,
+    /// More of that in its own words, 1 to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The model that an agent runs on, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it is here for, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// As what a user wants to be seen, and what it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appearance {
+    /// As what.
+    pub status: ChosenStatus,
+    /// What else.
+    pub about: About,
+}
+
+/// What others see of a user who is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// How reachable it says to be.
+    pub status: Status,
+    /// What else it says of itself; `None` for nothing.
+    pub about: Option<About>,
+}
+
+impl Appearance {
+    /// What others see of it while the user is here; `None` for nothing at all.
+    pub fn shown(&self) -> Option<Shown> {
+        self.status.shown().map(|status| Shown { status, about: self.said() })
+    }
+
+    /// What it says of itself, if that is anything.
+    pub fn said(&self) -> Option<About> {
+        (self.about != About::default()).then(|| self.about.clone())
+    }
+}
+
+impl From<ChosenStatus> for Appearance {
+    fn from(status: ChosenStatus) -> Self {
+        Self { status, about: About::default() }
+    }
+}
+
+impl From<Status> for Shown {
+    fn from(status: Status) -> Self {
+        Self { status, about: None }
+    }
 }
 
 /// A message, the same object on every transport. Order messages by `seq`, never by time.
@@ -222,6 +343,9 @@ pub struct PresenceMember {
     pub kind: Kind,
     /// How reachable it says to be.
     pub status: Status,
+    /// What else it says of itself; absent when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
     /// Since when it has been here without a break.
     pub since: Timestamp,
 }
@@ -270,13 +394,16 @@ pub struct RoomDetails {
 }
 
 /// As what a user is seen now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserStatus {
     /// The user's id.
     pub user: UserId,
     /// As what the caller sees it.
     pub status: SeenStatus,
+    /// What else it says of itself while it is seen; absent when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
 }
 
 /// An invite to a room.

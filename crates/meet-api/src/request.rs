@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChosenStatus, ConferenceKind, InviteId, Kind, Media, Role, RoomId, TenantId, Timestamp, User, UserId, Visibility,
+    About, ChosenStatus, ConferenceKind, InviteId, Kind, Media, Role, RoomId, TenantId, Timestamp, User, UserId,
+    Visibility,
 };
 
 /// `POST /api/rooms`.
@@ -57,6 +58,15 @@ pub struct UpdateRoom {
     /// Show it in the list of public rooms; the operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<bool>,
+    /// How many messages agents may say in a row without one of a person between, 0 to 10 000; 0 for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_budget: Option<u64>,
+    /// How many of these one agent may say, 0 to 10 000; 0 for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_share: Option<u64>,
+    /// Whether agents may say nothing; `false` lets them begin anew, with the whole budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents_paused: Option<bool>,
 }
 
 /// `POST /api/rooms/{id}/messages`.
@@ -179,22 +189,46 @@ pub struct NewConnectionToken {
     pub space_id: Option<String>,
 }
 
-/// `PUT /presence/status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// `PUT /presence/status`; what is absent stays, and something has to be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetStatus {
     /// As what to be seen.
-    pub status: ChosenStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<ChosenStatus>,
+    /// What else to say of yourself, in place of all that was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
 }
 
 /// As what a user chose to be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OwnStatus {
     /// The user's id.
     pub user: UserId,
     /// As what.
     pub status: ChosenStatus,
+    /// What else it says of itself.
+    pub about: About,
+}
+
+/// `PUT /api/rooms/{id}/read`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MarkRead {
+    /// The `seq` of the newest message that was read.
+    #[serde(default)]
+    pub seq: Option<u64>,
+}
+
+/// `POST /api/rooms/{id}/log`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewLog {
+    /// One line, 1 to 1000 characters.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// A token for the realtime gateway.

@@ -111,6 +111,15 @@ const fn longest_spelling(max: usize) -> usize {
     max * 4 * 4
 }
 
+/// Trims one line of text and holds it to the rules of names: at most `max` characters, none of them hidden. Errors speak
+/// of `field`, the name that the request gives it.
+///
+/// # Errors
+/// [`TextError`].
+pub fn line(field: &'static str, max: usize, raw: &str) -> Result<String, TextError> {
+    name(field, max, raw)
+}
+
 /// Trims a name and holds it to its rules; NFC, so that one name has one spelling in the store.
 fn name(field: &'static str, max: usize, raw: &str) -> Result<String, TextError> {
     if raw.contains('\0') {

@@ -19,8 +19,10 @@ use crate::{
     config::{Config, Hosts, PublicUrl},
     emulation::Emulated,
     error::Error,
+    guard::Tripped,
     hub::{Address, Hub, Publication},
     limits::{Bodies, Slots, Windows},
+    names::Directory,
     sweep::Sweeper,
     tasks::Tasks,
     tokens::{KeysError, SigningKeys},
@@ -54,6 +56,8 @@ struct Runtime {
     emulated: Emulated,
     signing_keys: SigningKeys,
     calls: Calls,
+    directory: Directory,
+    tripped: Arc<Tripped>,
     turnstile: Option<Turnstile>,
     max_sockets: usize,
     max_connections: usize,
@@ -182,8 +186,11 @@ impl App {
         let emulated = Emulated::new(&clock);
         let sessions = Settings { version: env!("CARGO_PKG_VERSION").to_owned(), ..Settings::default() };
         let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(&clock));
-        let publisher = hub.clone();
-        let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| publish(&publisher, batch));
+        let tripped = Arc::new(Tripped::default());
+        let (publisher, lifter) = (hub.clone(), Arc::clone(&tripped));
+        let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| {
+            publish(&publisher, &lifter, batch);
+        });
         let appending = tasks.run(append).abort_handle();
         Ok(Self(Arc::new(Inner {
             config,
@@ -199,6 +206,8 @@ impl App {
                 emulated,
                 signing_keys,
                 calls,
+                directory: Directory::default(),
+                tripped,
                 turnstile,
                 max_sockets,
                 max_connections,
@@ -260,6 +269,16 @@ impl App {
     /// The calls.
     pub(crate) fn calls(&self) -> &Calls {
         &self.0.runtime.calls
+    }
+
+    /// The names that can be mentioned.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.runtime.directory
+    }
+
+    /// The rooms that were told that their agents are stopped.
+    pub(crate) fn tripped(&self) -> &Tripped {
+        &self.0.runtime.tripped
     }
 
     /// The check for bots, if there is one.
@@ -369,7 +388,7 @@ impl App {
 }
 
 /// Hands a committed batch to the hub, in commit order.
-fn publish(hub: &Hub, batch: &[Appended]) {
+fn publish(hub: &Hub, tripped: &Tripped, batch: &[Appended]) {
     metrics::counter!("meet_messages_total").increment(batch.len() as u64);
     metrics::histogram!("meet_append_batch_size").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
     let room = |appended: &Appended| Address::chat(appended.tenant, appended.message.room_id);
@@ -378,5 +397,14 @@ fn publish(hub: &Hub, batch: &[Appended]) {
         let publication = |appended: &Appended| Publication::message(address, Arc::clone(&appended.message));
         let publications: Vec<_> = one_room.iter().map(|appended| Arc::new(publication(appended))).collect();
         hub.publish(address, &publications);
+    }
+    for Appended { tenant, message, mentions } in batch {
+        tripped.lift_by(hub, *tenant, message);
+        for user in mentions {
+            let own = Address::user(*tenant, *user);
+            if hub.has_subscribers(own) {
+                hub.publish(own, &[Publication::mention(own, message).into()]);
+            }
+        }
     }
 }

@@ -398,7 +398,7 @@ impl App {
             None => connection.subscribe(address, (standing, ChosenStatus::Online), foreign, self.clock().now()),
             Some(person) => {
                 let _turn = self.hub().turn_of(person).await;
-                let chosen = self.chosen_status(person).await?;
+                let chosen = self.appearance(person).await?;
                 connection.subscribe(address, (standing, chosen), foreign, self.clock().now())
             }
         };
@@ -431,7 +431,11 @@ impl App {
     pub(crate) fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
         match session {
             Some(session) => self.remembered().forget_session(session),
-            None => self.remembered().forget(tenant),
+            None => {
+                self.remembered().forget(tenant);
+                // Its guests are gone, and their names with them.
+                self.directory().forget(tenant);
+            }
         }
         self.hub().end_credential(tenant, session);
         self.calls().wake();

@@ -149,6 +149,10 @@ pub struct Limits {
     pub messages_per_room: u64,
     /// Bytes of messages that a tenant may store.
     pub bytes_per_tenant: u64,
+    /// Messages that agents may say in a row, without a person's between, in a room that is made from now on.
+    pub agent_budget: u64,
+    /// How many of these one agent may say.
+    pub agent_share: u64,
     /// Free disk below which nothing is written; `None` for the smaller of 5 % and 256 MiB.
     pub min_free_bytes: Option<u64>,
     /// Sockets, streams and waiters of one user.
@@ -240,6 +244,8 @@ impl Default for Limits {
             message_bytes: meet_api::text::MAX_CONTENT,
             messages_per_room: 1_000_000,
             bytes_per_tenant: 1024 * 1024 * 1024,
+            agent_budget: 50,
+            agent_share: 25,
             min_free_bytes: None,
             sockets_per_user: 50,
             sockets_per_tenant: 2000,

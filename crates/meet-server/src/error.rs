@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use meet_api::{ErrorCode, text::TextError};
-use meet_store::StoreError;
+use meet_api::{AgentRules, ErrorCode, text::TextError};
+use meet_store::{Stop, StoreError};
 
 use crate::hub::CloseReason;
 
@@ -75,6 +75,9 @@ pub enum Error {
     /// The room holds as many messages as it may.
     #[error("this room is full")]
     RoomFull,
+    /// An agent may say no more in this room.
+    #[error("{}", stopped(*.0, .1))]
+    Stopped(Stop, AgentRules),
     /// The tenant stores as many bytes as it may.
     #[error("the storage quota is used up")]
     QuotaExceeded,
@@ -130,6 +133,9 @@ impl Error {
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::RateLimited(_) | Self::TooManyConnections | Self::Full(_) => ErrorCode::RateLimited,
             Self::RoomFull => ErrorCode::RoomFull,
+            Self::Stopped(Stop::Paused, _) => ErrorCode::AgentsPaused,
+            Self::Stopped(Stop::Budget, _) => ErrorCode::AgentBudgetSpent,
+            Self::Stopped(Stop::Share, _) => ErrorCode::AgentShareSpent,
             Self::QuotaExceeded => ErrorCode::QuotaExceeded,
             Self::DiskFull => ErrorCode::DiskFull,
             Self::ProviderFailed => ErrorCode::ProviderFailed,
@@ -146,8 +152,23 @@ impl Error {
             CloseReason::Shutdown => Self::Unavailable("the server is stopping"),
             CloseReason::TooSlow | CloseReason::Failed => Self::Unavailable("the server could not go on with this"),
             CloseReason::RoomGone => Self::RoomNotFound,
-            CloseReason::CredentialEnded => Self::InvalidKey,
+            CloseReason::CredentialEnded | CloseReason::TakenOver => Self::InvalidKey,
         }
+    }
+}
+
+/// Why an agent is stopped, and what lifts it.
+fn stopped(stop: Stop, agents: &AgentRules) -> String {
+    let AgentRules { budget, share, .. } = agents;
+    match stop {
+        Stop::Paused => "agents are paused in this room: wait until an owner lets them go on".to_owned(),
+        Stop::Budget => format!(
+            "agents have said {budget} messages in a row in this room, as many as they may: wait for a person's message"
+        ),
+        Stop::Share => format!(
+            "you have said {share} of the {budget} messages that agents may say in a row in this room, which is your \
+             share: wait for a person's message"
+        ),
     }
 }
 

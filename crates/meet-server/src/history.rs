@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use meet_api::{
-    Message, MessageId,
+    Message, MessageId, User, UserId,
     text::{fold, folds_to},
 };
 use meet_store::{Page, StoreError};
@@ -14,7 +14,7 @@ use crate::{
     auth::Member,
     error::Error,
     hub::{Drained, Keep, Scope, Standing},
-    mention::{self, is_longer},
+    names::Addressed,
     rooms::RoomAccess,
 };
 
@@ -32,26 +32,59 @@ const SLICE: u32 = 64;
 const MAX_LOOKED_AT: u32 = 5000;
 
 /// What a reader leaves out; the same on every transport.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Leave out messages under this folded name.
     exclude: Option<String>,
-    /// Only messages that mention this folded name.
-    mentions: Option<String>,
-    /// The folded names of the tenant that begin with this one, for telling `@ann` from `@ann lee`.
-    longer: Vec<String>,
+    /// Only messages that speak to a name.
+    addressed: Option<Addressed>,
+    /// Whose messages are the reader's own, which it is not sent when it filters by a name.
+    own: Own,
+}
+
+/// Whose messages are a reader's own.
+#[derive(Debug, Clone, Default)]
+enum Own {
+    /// Nobody's.
+    #[default]
+    Nobodys,
+    /// A user's.
+    User(UserId),
+    /// A bare key speaks for everyone of its names, so those under the folded name that it filters by.
+    Name(String),
+}
+
+/// The filter that a caller asks for, in its own words.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Leave out this sender.
+    pub exclude: Option<String>,
+    /// Only messages that mention this name.
+    pub mentions: Option<String>,
+    /// Only messages that mention this name, or nobody who is known.
+    pub meant_for: Option<String>,
 }
 
 impl Filter {
     /// Whether it leaves out anything at all.
     pub fn is_active(&self) -> bool {
-        self.exclude.is_some() || self.mentions.is_some()
+        self.exclude.is_some() || self.addressed.is_some()
     }
 
     /// Whether the reader wants the message.
     pub fn admits(&self, message: &Message) -> bool {
         self.exclude.as_deref().is_none_or(|name| !folds_to(&message.sender, name))
-            && self.mentions.as_deref().is_none_or(|name| mention::mentions(&message.content, name, &self.longer))
+            && self.addressed.as_ref().is_none_or(|addressed| !self.own.is_of(message) && addressed.admits(message))
+    }
+}
+
+impl Own {
+    fn is_of(&self, message: &Message) -> bool {
+        match self {
+            Self::Nobodys => false,
+            Self::User(user) => message.user == *user,
+            Self::Name(name) => folds_to(&message.sender, name),
+        }
     }
 }
 
@@ -293,20 +326,32 @@ impl App {
         Ok(messages)
     }
 
-    /// A filter with the names that it needs.
+    /// A filter with the names that it needs, for a reader who is this user, if it is one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for two names to filter by.
     pub async fn filter(
         &self,
         access: &RoomAccess,
-        exclude: Option<String>,
-        mentions: Option<String>,
+        reader: (Option<&Member>, Option<&User>),
+        wanted: Wanted,
     ) -> Result<Filter, Error> {
-        let mentions = mentions.as_deref().map(fold);
-        let mut longer = Vec::new();
-        if let Some(name) = &mentions {
-            let users = self.store().users(access.tenant, mention::MAX_KNOWN).await?;
-            longer.extend(users.iter().map(|stored| fold(&stored.user.name)).filter(|known| is_longer(known, name)));
-        }
-        Ok(Filter { exclude: exclude.as_deref().map(fold), mentions, longer })
+        let (name, or_nobody) = match (wanted.mentions, wanted.meant_for) {
+            (Some(_), Some(_)) => return Err(Error::Invalid("give only one of mentions and for".into())),
+            (Some(name), None) => (Some(name), false),
+            (None, name) => (name, true),
+        };
+        let Some(name) = name.map(|name| fold(name.trim())) else {
+            return Ok(Filter { exclude: wanted.exclude.as_deref().map(fold), ..Filter::default() });
+        };
+        let own = match reader {
+            (_, Some(user)) => Own::User(user.id),
+            (Some(member), None) if member.user().is_none() => Own::Name(name.clone()),
+            (_, None) => Own::Nobodys,
+        };
+        let names = self.names(access.tenant).await?;
+        let addressed = Some(Addressed { name, or_nobody, names, room: access.room.id });
+        Ok(Filter { exclude: wanted.exclude.as_deref().map(fold), addressed, own })
     }
 }
 

@@ -44,6 +44,10 @@ pub enum Bucket {
     Statuses,
     /// Names that a key says for the first time, a minute.
     NewUsers,
+    /// Moves of marks of what was read, a minute.
+    Marks,
+    /// Lines about what somebody is doing, a minute.
+    Logs,
 }
 
 impl Bucket {
@@ -56,7 +60,9 @@ impl Bucket {
             | Self::CallTokens
             | Self::Forgeries
             | Self::Statuses
-            | Self::NewUsers => Duration::from_mins(1),
+            | Self::NewUsers
+            | Self::Marks
+            | Self::Logs => Duration::from_mins(1),
         }
     }
 }

@@ -5,7 +5,7 @@ use meet_api::{
     request::SendMessage,
     text::{ClientId, Content, UserName, fold},
 };
-use meet_store::{AppendOutcome, Caps, Digest, Ensured, Idempotency, NewMessage, NewUser};
+use meet_store::{AppendOutcome, Caps, Digest, Ensured, Idempotency, KnownUser, NewMessage, NewUser};
 use sha2::Digest as _;
 
 use crate::{
@@ -89,6 +89,7 @@ impl App {
             }
             Speaker::Named(name, kind) => (self.named_user(member, name.clone(), kind).await?, name),
         };
+        let mentions = self.mentioned(room.tenant, room.room.id, content.as_str(), user.id).await?;
         let message = NewMessage {
             id: MessageId::from_uuid(self.clock().uuid()),
             tenant: room.tenant,
@@ -105,8 +106,13 @@ impl App {
                 messages_per_room: self.config().limits.messages_per_room,
                 bytes_per_tenant: self.config().limits.bytes_per_tenant,
             },
+            mentions,
         };
-        let (message, is_repeat) = outcome(self.appender().append(message).await?)?;
+        let appended = self.appender().append(message).await?;
+        if let AppendOutcome::Stopped(stop, at) = &appended {
+            self.tell_stopped(room, &user, *stop, at);
+        }
+        let (message, is_repeat) = outcome(appended)?;
         Ok(Sent { message, window: window.filter(|_| !is_repeat) })
     }
 
@@ -174,6 +180,8 @@ impl App {
         match self.store().ensure_user(member.tenant, new, self.clock().now()).await? {
             Ensured::User(user) => {
                 self.remembered().keep_user(member.tenant, name.folded(), &user);
+                let known = KnownUser { id: user.id, folded: name.folded(), rooms: None };
+                self.directory().add(member.tenant, known);
                 Ok(User { name: name.into_string(), ..user })
             }
             Ensured::NameTaken => Err(Error::NameTaken(name.into_string())),
@@ -224,6 +232,7 @@ fn outcome(outcome: AppendOutcome) -> Result<(std::sync::Arc<Message>, bool), Er
         AppendOutcome::RoomGone => Err(Error::RoomNotFound),
         AppendOutcome::RoomFull => Err(Error::RoomFull),
         AppendOutcome::QuotaExceeded => Err(Error::QuotaExceeded),
+        AppendOutcome::Stopped(stop, at) => Err(Error::Stopped(stop, at.agents)),
         AppendOutcome::UnknownReply => Err(Error::UnknownCursor("reply_to")),
     }
 }

@@ -7,7 +7,7 @@ use meet_api::{
     request::{CreateInvite, NewInvite, SessionInfo, SignIn},
     text::UserName,
 };
-use meet_store::{NewSession, NewUser, Redeem, Redeemed};
+use meet_store::{KnownUser, NewSession, NewUser, Redeem, Redeemed};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -102,6 +102,8 @@ impl App {
         let digest = redeem.session.1;
         match self.store().redeem_invite(&secret::digest(invite), self.steady_now(), redeem).await? {
             Redeemed::Session(session) => {
+                let known = KnownUser { id: session.user.id, folded: name.folded(), rooms: session.rooms.clone() };
+                self.directory().add(session.tenant.id, known);
                 Ok(SignedIn { info: session_info(&Member::of_session(&session, digest)), token })
             }
             Redeemed::Unknown => Err(Error::InviteExpired),

@@ -1,6 +1,8 @@
 //! As what users are seen: each chooses for itself, and who may know it is decided here, for every transport.
 
-use meet_api::{ChosenStatus, RoomId, SeenStatus, TenantId, UserId, UserStatus};
+use meet_api::{
+    About, Appearance, ChosenStatus, RoomId, SeenStatus, TenantId, UserId, UserStatus, request::SetStatus, text::line,
+};
 
 use crate::{
     app::App,
@@ -13,14 +15,22 @@ use crate::{
 /// How often in a minute a user may change its status, or a key those of all its names: each change is written, and
 /// told in all of the user's rooms.
 const MAX_CHANGES: u64 = 60;
+/// The longest note, and the longest names of a model and of a role, in characters.
+const MAX_NOTE: usize = 200;
+const MAX_WORD: usize = 64;
 
 impl App {
-    /// Keeps as what a user of the member wants to be seen, by all of its connections and those to come.
+    /// Keeps as what a user of the member wants to be seen, and what it says of itself, by all of its connections and those
+    /// to come; what is absent stays.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] when the credential has ended, or the user is gone, [`Error::RateLimited`] for too many
-    /// changes.
-    pub async fn set_status(&self, member: &Member, user: UserId, chosen: ChosenStatus) -> Result<(), Error> {
+    /// [`Error::Invalid`] when nothing is there, [`Error::Text`] for what is no line of text, [`Error::InvalidKey`] when
+    /// the credential has ended, or the user is gone, [`Error::RateLimited`] for too many changes.
+    pub async fn set_appearance(&self, member: &Member, user: UserId, body: SetStatus) -> Result<Appearance, Error> {
+        if body == SetStatus::default() {
+            return Err(Error::Invalid("give status, about, or both".into()));
+        }
+        let about = body.about.map(checked).transpose()?;
         self.confirm(Some(member)).await?;
         let tenant = member.tenant;
         // Names cost nothing, so the writes of a bare key are counted together.
@@ -28,11 +38,13 @@ impl App {
         self.limits().windows.take(Bucket::Statuses, subject, MAX_CHANGES, self.clock().monotonic())?;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
-        if !self.store().set_status(tenant, user, chosen).await? {
+        let before = self.appearance(person).await?;
+        let chosen = Appearance { status: body.status.unwrap_or(before.status), about: about.unwrap_or(before.about) };
+        if !self.store().set_appearance(tenant, user, chosen.clone()).await? {
             return Err(Error::InvalidKey);
         }
-        self.hub().set_status(person, chosen, self.clock().now(), || self.clock().uuid());
-        Ok(())
+        self.hub().set_status(person, chosen.clone(), self.clock().now(), || self.clock().uuid());
+        Ok(chosen)
     }
 
     /// As what the member sees these users, in the order asked. Whoever it may not see is offline, like somebody who
@@ -46,22 +58,22 @@ impl App {
             let person = Person { tenant: member.tenant, user: *user };
             let is_own = member.user().is_some_and(|own| own.id == *user);
             let seen = self.status_of(member.tenant, *user);
-            let status = match seen.status {
-                SeenStatus::Offline if is_own => self.own_status(person).await?,
+            let offline = UserStatus { user: *user, status: SeenStatus::Offline, about: None };
+            statuses.push(match seen.status {
+                SeenStatus::Offline if is_own => UserStatus { status: self.own_status(person).await?, ..offline },
                 // Nothing is said of somebody who is not here, so nothing is asked about it either.
-                SeenStatus::Offline => SeenStatus::Offline,
-                status if self.may_see_status(member, *user).await? => status,
-                _ => SeenStatus::Offline,
-            };
-            statuses.push(UserStatus { user: *user, status });
+                SeenStatus::Offline => offline,
+                _ if self.may_see_status(member, *user).await? => seen,
+                _ => offline,
+            });
         }
         Ok(statuses)
     }
 
     async fn own_status(&self, person: Person) -> Result<SeenStatus, Error> {
-        Ok(match self.own_choice(person.tenant, person.user).await? {
+        Ok(match self.own_choice(person.tenant, person.user).await?.status {
             ChosenStatus::Invisible => SeenStatus::Invisible,
-            _ => SeenStatus::of(self.hub().shown(person)),
+            _ => SeenStatus::of(self.hub().shown(person).map(|shown| shown.status)),
         })
     }
 
@@ -78,7 +90,7 @@ impl App {
         match self.is_among(member, user) {
             Some(is_among) => Ok(is_among),
             None if self.hub().chosen(Person { tenant, user }).is_some() => Ok(true),
-            None => Ok(self.store().status(tenant, user).await?.is_some()),
+            None => Ok(self.store().appearance(tenant, user).await?.is_some()),
         }
     }
 
@@ -90,27 +102,43 @@ impl App {
 
     /// As what others see a user now.
     pub fn status_of(&self, tenant: TenantId, user: UserId) -> UserStatus {
-        UserStatus { user, status: SeenStatus::of(self.hub().shown(Person { tenant, user })) }
+        let shown = self.hub().shown(Person { tenant, user });
+        let status = SeenStatus::of(shown.as_ref().map(|shown| shown.status));
+        UserStatus { user, status, about: shown.and_then(|shown| shown.about) }
     }
 
     /// As what a user chose to be seen.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] when there is no such user any more.
-    pub(crate) async fn own_choice(&self, tenant: TenantId, user: UserId) -> Result<ChosenStatus, Error> {
+    pub(crate) async fn own_choice(&self, tenant: TenantId, user: UserId) -> Result<Appearance, Error> {
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
-        self.chosen_status(person).await
+        self.appearance(person).await
     }
 
     /// As what a person chose to be seen; the caller has its turn.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] when there is no such user any more.
-    pub(crate) async fn chosen_status(&self, person: Person) -> Result<ChosenStatus, Error> {
+    pub(crate) async fn appearance(&self, person: Person) -> Result<Appearance, Error> {
         match self.hub().chosen(person) {
             Some(chosen) => Ok(chosen),
-            None => self.store().status(person.tenant, person.user).await?.ok_or(Error::InvalidKey),
+            None => self.store().appearance(person.tenant, person.user).await?.ok_or(Error::InvalidKey),
         }
     }
+}
+
+/// Holds what somebody says of itself to the rules of text; what is empty is not there.
+fn checked(about: About) -> Result<About, Error> {
+    let text = |field, max, text: Option<String>| {
+        let text = text.filter(|text| !text.trim().is_empty());
+        text.map(|text| line(field, max, &text)).transpose()
+    };
+    Ok(About {
+        doing: about.doing,
+        note: text("note", MAX_NOTE, about.note)?,
+        model: text("model", MAX_WORD, about.model)?,
+        role: text("role", MAX_WORD, about.role)?,
+    })
 }

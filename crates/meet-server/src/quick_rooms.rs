@@ -11,8 +11,8 @@ use meet_api::{
     text::{RoomName, TextError, UserName},
 };
 use meet_store::{
-    Admission, Admitted, Entry, GuestSeat, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick, QuickRoom,
-    StoredRoom, TenantKind,
+    Admission, Admitted, Entry, GuestSeat, KnownUser, NewQuickRoom, NewRoom, NewTenant, NewUser, OpenedQuick,
+    QuickRoom, StoredRoom, TenantKind,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -214,6 +214,8 @@ impl App {
                 epoch: secret::new_epoch(self.clock()),
                 created_at: now,
                 expires_at: Some(ends_at),
+                agent_budget: self.config().limits.agent_budget,
+                agent_share: self.config().limits.agent_share,
             },
         };
         let stored = match self.store().open_quick_room(new, settings.max_rooms).await? {
@@ -261,9 +263,11 @@ impl App {
                 entered.map_err(|error| if matches!(error, Error::RoomNotFound) { Error::Expired } else { error })?;
             let token = secret::new_session(self.clock());
             let admitted = self.store().admit(self.admission(pass, stored, name, &entered, &token)).await;
-            if let Ok(Admitted::In { session, .. }) = &admitted {
+            if let Ok(Admitted::In { user, session }) = &admitted {
                 // What was remembered of it does not know the room.
                 self.remembered().forget_session(session.id);
+                let known = KnownUser { id: user.id, folded: name.folded(), rooms: Some(vec![room.id]) };
+                self.directory().add(tenant, known);
                 return Ok((entered, pass, (!matches!(pass, Pass::Own(_))).then_some(token)));
             }
             self.leave_again(conference, entering.address(), &entered).await;

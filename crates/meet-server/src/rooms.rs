@@ -14,6 +14,7 @@ use crate::{
     app::App,
     auth::Member,
     error::{Error, Window},
+    guard,
     hub::{Address, CloseReason, Publication},
     secret,
 };
@@ -33,6 +34,8 @@ pub struct RoomAccess {
     pub room: Room,
     /// Messages up to this `seq` are not shown to the caller.
     pub floor: u64,
+    /// The message behind which the count of its agents' messages began.
+    pub(crate) person_seq: u64,
     right: Right,
 }
 
@@ -140,6 +143,7 @@ impl App {
             tenant: stored.tenant,
             room: stored.room,
             floor: stored.public_from,
+            person_seq: stored.person_seq,
             right: Right::Public,
         }))
     }
@@ -175,6 +179,8 @@ impl App {
             epoch: secret::new_epoch(self.clock()),
             created_at: self.clock().now(),
             expires_at: body.expires_in.map(|seconds| self.expiry(seconds)).transpose()?,
+            agent_budget: self.config().limits.agent_budget,
+            agent_share: self.config().limits.agent_share,
         };
         let limit = self.config().limits.rooms_per_day_per_key;
         let limit = (limit > 0 && self.is_limited(member)).then_some(DailyLimit { limit });
@@ -255,6 +261,7 @@ impl App {
         if body.listed.is_some() && !member.operator {
             return Err(Error::Forbidden("only the operator lists rooms"));
         }
+        guard::check(&body)?;
         let public_from = match (body.history, body.visibility) {
             (Some(History::All), _) => Some(PublicFrom::Start),
             (None, Some(Visibility::Public)) => Some(PublicFrom::Head),
@@ -267,12 +274,16 @@ impl App {
             expires_at: body.expires_in.map(|seconds| self.expiry(seconds)).transpose()?.map(Some),
             listed: body.listed,
             public_from,
+            agent_budget: body.agent_budget,
+            agent_share: body.agent_share,
+            agents_paused: body.agents_paused,
         };
         let (tenant, id) = (access.tenant, access.room.id);
         let stored = self.store().update_room(tenant, id, patch).await?.ok_or(Error::RoomNotFound)?;
         if stored.room.visibility == Visibility::Private {
             self.hub().close_channel(access.address(), CloseReason::RoomGone, true);
         }
+        self.tell_rules(access.address(), &body, access.room.agents.paused, &stored.room);
         self.hub().mark_changed(access.address());
         Ok(self.with_online(tenant, stored.room))
     }
@@ -334,5 +345,5 @@ fn own_access(stored: StoredRoom, role: Role) -> RoomAccess {
         Role::Member => Right::Write,
         Role::Spectator => Right::Look,
     };
-    RoomAccess { tenant: stored.tenant, room: stored.room, floor: 0, right }
+    RoomAccess { tenant: stored.tenant, room: stored.room, floor: 0, person_seq: stored.person_seq, right }
 }

@@ -43,6 +43,8 @@ pub(crate) fn conversation(app: &App, tenant: TenantId) -> Result<Welcome, Error
         epoch: secret::new_epoch(clock),
         created_at: clock.now(),
         expires_at: None,
+        agent_budget: app.config().limits.agent_budget,
+        agent_share: app.config().limits.agent_share,
     };
     let (mut users, mut messages) = (Vec::<NewUser>::new(), Vec::new());
     for (name, text) in CONVERSATION {
@@ -65,6 +67,7 @@ pub(crate) fn conversation(app: &App, tenant: TenantId) -> Result<Welcome, Error
             created_at: clock.now(),
             judged_at: clock.now(),
             caps: Caps { messages_per_room: 0, bytes_per_tenant: 0 },
+            mentions: Vec::new(),
         });
     }
     Ok(Welcome { room, users, messages })

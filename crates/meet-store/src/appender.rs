@@ -6,7 +6,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use meet_api::{Message, TenantId};
+use meet_api::{Message, TenantId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct Appended {
     pub tenant: TenantId,
     /// The message.
     pub message: Arc<Message>,
+    /// Whom it mentions besides its writer.
+    pub mentions: Vec<UserId>,
 }
 
 /// A message that waits, and whoever waits for it.
@@ -145,7 +147,11 @@ fn publish(
     on_commit: &mut impl FnMut(&[Appended]),
 ) -> Vec<AppendOutcome> {
     let stored = entries.iter().zip(&outcomes).filter_map(|(entry, outcome)| match outcome {
-        AppendOutcome::Stored(message) => Some(Appended { tenant: entry.message.tenant, message: Arc::clone(message) }),
+        AppendOutcome::Stored(message) => Some(Appended {
+            tenant: entry.message.tenant,
+            message: Arc::clone(message),
+            mentions: entry.message.mentions.clone(),
+        }),
         _ => None,
     });
     let stored: Vec<_> = stored.collect();

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::FutureExt;
 use meet_api::{
-    Kind, Message, MessageId, MessageTag, RoomId, TenantId, Timestamp, UserId,
+    AgentRules, Kind, Message, MessageId, MessageTag, RoomId, TenantId, Timestamp, UserId,
     text::{ClientId, Content, UserName},
 };
 
@@ -73,6 +73,8 @@ pub struct NewMessage {
     pub judged_at: Timestamp,
     /// What it may not exceed.
     pub caps: Caps,
+    /// Whom it mentions besides its writer, each once.
+    pub mentions: Vec<UserId>,
 }
 
 /// What became of a message.
@@ -92,6 +94,28 @@ pub enum AppendOutcome {
     QuotaExceeded,
     /// The message that it answers does not stand in this room.
     UnknownReply,
+    /// Its writer is an agent, and the room's rules let it say no more.
+    Stopped(Stop, Box<StoppedAt>),
+}
+
+/// Which of a room's rules for agents a message breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// No agent may say anything.
+    Paused,
+    /// Agents have said as much in a row as they may.
+    Budget,
+    /// The writer has said its share of that.
+    Share,
+}
+
+/// How a room's agents stood when one of them was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoppedAt {
+    /// The rules.
+    pub agents: AgentRules,
+    /// The message behind which their count began: it names the streak.
+    pub person_seq: u64,
 }
 
 /// A message on its way, with its words.
@@ -108,6 +132,56 @@ struct RoomState {
     head: u64,
     found_head: u64,
     expires_at: Option<Timestamp>,
+    agents: AgentState,
+}
+
+/// How a room's agents stand, as the batch found it and as it goes on.
+struct AgentState {
+    paused: bool,
+    budget: u64,
+    share: u64,
+    person_seq: u64,
+    /// What each agent of the batch has said since.
+    said: HashMap<UserId, u64>,
+}
+
+impl AgentState {
+    /// How much of the budget is used up, all that was said since a person spoke being of agents.
+    const fn used(&self, head: u64) -> u64 {
+        head.saturating_sub(self.person_seq)
+    }
+
+    /// Which rule keeps this agent from saying one more.
+    fn stops(&self, head: u64, user: UserId) -> Option<Stop> {
+        let said = self.said.get(&user).copied().unwrap_or(0);
+        match self.budget {
+            _ if self.paused => Some(Stop::Paused),
+            0 => None,
+            budget if self.used(head) >= budget => Some(Stop::Budget),
+            _ if self.share > 0 && said >= self.share => Some(Stop::Share),
+            _ => None,
+        }
+    }
+
+    /// Counts what was just stored as `seq`.
+    fn count(&mut self, seq: u64, user: UserId, kind: Kind) {
+        match kind {
+            Kind::Agent => *self.said.entry(user).or_default() += 1,
+            Kind::Human => {
+                self.person_seq = seq;
+                self.said.clear();
+            }
+        }
+    }
+
+    fn rules(&self, head: u64) -> AgentRules {
+        agent_rules(self.paused, self.budget, self.share, self.used(head))
+    }
+}
+
+/// The rules for agents of whose budget so much is used.
+pub(crate) fn agent_rules(paused: bool, budget: u64, share: u64, used: u64) -> AgentRules {
+    AgentRules { paused, budget, share, remaining: (budget > 0).then(|| budget.saturating_sub(used)) }
 }
 
 /// A tenant's bytes as the batch found them, and those it adds.
@@ -188,8 +262,15 @@ fn decide_one(place: usize, message: &NewMessage, facts: &mut Facts) -> AppendOu
     if bytes_per_tenant > 0 && tenant.stored + tenant.added + bytes > bytes_per_tenant {
         return AppendOutcome::QuotaExceeded;
     }
+    if message.sender_type == Kind::Agent
+        && let Some(stop) = room.agents.stops(room.head, message.user)
+    {
+        let (agents, person_seq) = (room.agents.rules(room.head), room.agents.person_seq);
+        return AppendOutcome::Stopped(stop, Box::new(StoppedAt { agents, person_seq }));
+    }
     tenant.added += bytes;
     room.head += 1;
+    room.agents.count(room.head, message.user, message.sender_type);
     AppendOutcome::Stored(Arc::new(Message {
         id: message.id,
         room_id: message.room,
@@ -219,7 +300,8 @@ macro_rules! tenant_query {
 /// A room that is there.
 macro_rules! room_query {
     () => {
-        "SELECT key_id, number, head_seq, expires_at FROM rooms WHERE id = $1 AND deleted_at IS NULL"
+        "SELECT key_id, number, head_seq, expires_at, agents_paused, agent_budget, agent_share, person_seq FROM rooms \
+         WHERE id = $1 AND deleted_at IS NULL"
     };
 }
 
@@ -243,7 +325,8 @@ async fn hold(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Facts, StoreErro
     let tenants = tenants.filter_map(|(id, stored)| Some((id, TenantState { stored: stored?, added: 0 }))).collect();
     let sets: Vec<_> = rooms.iter().map(|room| params![room]).collect();
     let found = conn.one_of_many(rooms_sql, &sets, read_room_state).await?;
-    let rooms = rooms.into_iter().zip(found).filter_map(|(id, state)| Some((id, state?))).collect();
+    let mut rooms = rooms.into_iter().zip(found).filter_map(|(id, state)| Some((id, state?))).collect();
+    count_said(conn, entries, &mut rooms).await?;
     let earlier = find_earlier(conn, entries).await?;
     let reply_known = find_replies(conn, entries).await?;
     Ok(Facts { tenants, rooms, earlier, reply_known })
@@ -252,7 +335,44 @@ async fn hold(conn: &mut Conn<'_>, entries: &[Entry]) -> Result<Facts, StoreErro
 /// Reads what a batch needs of a room.
 fn read_room_state(row: &Row<'_>) -> Result<RoomState, StoreError> {
     let head = row.count(2)?;
-    Ok(RoomState { tenant: row.id(0)?, number: row.int(1)?, head, found_head: head, expires_at: row.time_or_null(3)? })
+    let agents = AgentState {
+        paused: row.flag(4)?,
+        budget: row.count(5)?,
+        share: row.count(6)?,
+        person_seq: row.count(7)?,
+        said: HashMap::new(),
+    };
+    let expires_at = row.time_or_null(3)?;
+    Ok(RoomState { tenant: row.id(0)?, number: row.int(1)?, head, found_head: head, expires_at, agents })
+}
+
+/// What a user said in a room behind a message: as many as a streak of agents may be long, at most.
+const SAID: &str = "SELECT COUNT(*) FROM messages WHERE room_id = $1 AND seq > $2 AND user_id = $3";
+
+/// Counts what each agent of the batch has said since a person spoke, where that decides anything.
+async fn count_said(
+    conn: &mut Conn<'_>,
+    entries: &[Entry],
+    rooms: &mut BTreeMap<RoomId, RoomState>,
+) -> Result<(), StoreError> {
+    let of_agents = entries.iter().filter(|entry| entry.message.sender_type == Kind::Agent);
+    let speakers: BTreeSet<_> = of_agents.map(|entry| (entry.message.room, entry.message.user)).collect();
+    let counted: Vec<_> = speakers
+        .into_iter()
+        .filter_map(|(id, user)| {
+            let room = rooms.get(&id)?;
+            let AgentState { budget, share, person_seq, .. } = room.agents;
+            (share > 0 && room.agents.used(room.head) < budget).then_some((id, user, person_seq))
+        })
+        .collect();
+    let sets: Vec<_> = counted.iter().map(|(room, user, since)| params![room, since, user]).collect();
+    let found = conn.one_of_many(SAID, &sets, |row| row.count(0)).await?;
+    for ((room, user, _), said) in counted.into_iter().zip(found) {
+        if let Some(room) = rooms.get_mut(&room) {
+            room.agents.said.insert(user, said.unwrap_or(0));
+        }
+    }
+    Ok(())
 }
 
 /// What an idempotency key stands for: a message, and whether it was asked for in the same words.
@@ -351,15 +471,17 @@ pub(crate) async fn write_batch(conn: &mut Conn<'_>, entries: &[Entry]) -> Resul
     count(conn, &facts).await?;
     insert_messages(conn, &stored, &facts).await?;
     keep_keys(conn, &stored).await?;
+    keep_mentions(conn, &stored).await?;
     Ok(outcomes)
 }
 
 /// Moves the heads of the rooms and the bytes of the tenants.
 async fn count(conn: &mut Conn<'_>, facts: &Facts) -> Result<(), StoreError> {
-    const ROOMS: &str = "UPDATE rooms SET head_seq = $2 WHERE number = $1 AND head_seq = $3";
+    const ROOMS: &str = "UPDATE rooms SET head_seq = $2, person_seq = $4 WHERE number = $1 AND head_seq = $3";
     const TENANTS: &str = "UPDATE api_keys SET stored_bytes = stored_bytes + $2 WHERE id = $1";
     let moved = facts.rooms.values().filter(|room| room.head > room.found_head);
-    let sets: Vec<_> = moved.map(|room| params![room.number, room.head, room.found_head]).collect();
+    let sets: Vec<_> =
+        moved.map(|room| params![room.number, room.head, room.found_head, room.agents.person_seq]).collect();
     if conn.execute_many(ROOMS, &sets).await? != sets.len() as u64 {
         return Err(StoreError::internal("a room's head moved while it was held"));
     }
@@ -417,6 +539,18 @@ async fn keep_keys(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)]) -> Result
             let tenant = &entry.message.tenant;
             let key = own.key.as_str();
             Some(params![tenant, message.user, message.room_id, key, &own.body, message.id, message.created_at])
+        })
+        .collect();
+    conn.execute_many(SQL, &sets).await.map(drop)
+}
+
+/// Keeps whom the messages mention.
+async fn keep_mentions(conn: &mut Conn<'_>, stored: &[(&Entry, &Message)]) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO mentions (user_id, room_id, seq) VALUES ($1, $2, $3) ON CONFLICT (user_id, room_id, seq) DO NOTHING";
+    let sets: Vec<_> = stored
+        .iter()
+        .flat_map(|(entry, message)| {
+            entry.message.mentions.iter().map(|user| params![user, message.room_id, message.seq])
         })
         .collect();
     conn.execute_many(SQL, &sets).await.map(drop)

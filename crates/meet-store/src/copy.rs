@@ -26,12 +26,12 @@ const SLICE: i32 = 500;
 
 /// The tables that a backup keeps, those that others refer to first, with all columns that both
 /// dialects have.
-const TABLES: [(&str, &[&str]); 5] = [
+const TABLES: [(&str, &[&str]); 7] = [
     (
         "api_keys",
         &["id", "kind", "key_hash", "prefix", "generation", "created_at", "last_used", "deleted_at", "stored_bytes"],
     ),
-    ("users", &["id", "key_id", "name", "folded", "kind", "guest", "created_at", "status"]),
+    ("users", &["id", "key_id", "name", "folded", "kind", "guest", "created_at", "status", "about"]),
     ("counters", &["key_id", "name", "started_at", "count"]),
     (
         "rooms",
@@ -50,8 +50,14 @@ const TABLES: [(&str, &[&str]); 5] = [
             "created_at",
             "expires_at",
             "deleted_at",
+            "agent_budget",
+            "agent_share",
+            "agents_paused",
+            "person_seq",
         ],
     ),
+    ("read_marks", &["user_id", "room_id", "seq"]),
+    ("mentions", &["user_id", "room_id", "seq"]),
     ("messages", &["id", "room_id", "content", "seq", "user_id", "sender", "sender_type", "reply_to", "created_at"]),
 ];
 /// Where a message's room, content and seq stand in its columns, and a room's id and number in theirs.

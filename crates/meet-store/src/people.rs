@@ -3,9 +3,12 @@
 //! The users of a key are known by name and kind; a guest is a user of its own for every invite
 //! that it came by, and lives as long as its sessions.
 
+use std::collections::HashMap;
+
 use futures_util::FutureExt;
 use meet_api::{
-    ChosenStatus, InviteId, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId, text::UserName,
+    About, Appearance, ChosenStatus, InviteId, Kind, Role, RoomId, SessionId, TenantId, Timestamp, User, UserId,
+    text::UserName,
 };
 
 use crate::{
@@ -22,6 +25,17 @@ pub struct StoredUser {
     pub user: User,
     /// Whether it came by an invite.
     pub guest: bool,
+}
+
+/// A user by the name that mentions it, and where it can be mentioned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownUser {
+    /// Its id.
+    pub id: UserId,
+    /// Its name, folded.
+    pub folded: String,
+    /// The rooms that a guest is held to; `None` for all of the tenant's.
+    pub rooms: Option<Vec<RoomId>>,
 }
 
 /// A user to be made, unless it is there.
@@ -109,6 +123,13 @@ fn read_user_at(row: &Row<'_>, first: usize) -> Result<User, StoreError> {
 /// Reads a user with its guest flag.
 fn read_stored_user(row: &Row<'_>) -> Result<StoredUser, StoreError> {
     Ok(StoredUser { user: read_user_at(row, 0)?, guest: row.flag(3)? })
+}
+
+/// Reads as what a user wants to be seen: the status, then what it says of itself.
+fn read_appearance(row: &Row<'_>) -> Result<Appearance, StoreError> {
+    let about = row.text_or_null(1)?.map_or(Ok(About::default()), serde_json::from_str);
+    let about = about.map_err(|_| StoreError::Unreadable { what: "what a user says of itself" })?;
+    Ok(Appearance { status: row.word(0, ChosenStatus::from_word)?, about })
 }
 
 /// Reads a session without its grants: the tenant's columns, then the user's, then its own.
@@ -244,6 +265,32 @@ pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Res
     Ok(conn.execute(SQL, &values).await? == 1)
 }
 
+/// Reads the newest users of a tenant and the rooms of those who are guests.
+async fn known_users(conn: &mut Conn<'_>, tenant: &TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
+    const USERS: &str = "SELECT id, folded, guest FROM users WHERE key_id = $1 ORDER BY id DESC LIMIT $2";
+    const INVITED: &str = "SELECT s.user_id, s.rooms FROM sessions s JOIN users u ON u.id = s.user_id \
+                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL LIMIT $2";
+    const LET_IN: &str = "SELECT g.user_id, g.room_id FROM session_grants g JOIN users u ON u.id = g.user_id \
+                          WHERE u.key_id = $1 AND u.guest = 1 LIMIT $2";
+    let mut rooms: HashMap<UserId, Vec<RoomId>> = HashMap::new();
+    for sql in [INVITED, LET_IN] {
+        let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned()));
+        for (user, list) in conn.rows(sql, &params![tenant, limit], read).await? {
+            rooms
+                .entry(user)
+                .or_default()
+                .extend(list.split_ascii_whitespace().filter_map(|id| id.parse::<RoomId>().ok()));
+        }
+    }
+    let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned(), row.flag(2)?));
+    let users = conn.rows(USERS, &params![tenant, limit], read).await?;
+    let known = |(id, folded, is_guest)| {
+        let rooms = if is_guest { Some(rooms.remove(&id).unwrap_or_default()) } else { None };
+        KnownUser { id, folded, rooms }
+    };
+    Ok(users.into_iter().map(known).collect())
+}
+
 impl Store {
     /// The user of a key with this folded name and kind.
     pub async fn own_user(&self, tenant: TenantId, folded: String, kind: Kind) -> Result<Option<User>, StoreError> {
@@ -275,21 +322,35 @@ impl Store {
         .await
     }
 
-    /// As what a user of the tenant chose to be seen; `None` when there is no such user.
-    pub async fn status(&self, tenant: TenantId, user: UserId) -> Result<Option<ChosenStatus>, StoreError> {
-        const SQL: &str = "SELECT status FROM users WHERE key_id = $1 AND id = $2";
+    /// The newest users of the tenant by the names that mention them, and where each guest can be mentioned.
+    pub async fn known_users(&self, tenant: TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
+        self.read((tenant, limit), |conn, (tenant, limit)| known_users(conn, tenant, *limit).boxed()).await
+    }
+
+    /// As what a user of the tenant chose to be seen, and what it says of itself; `None` when there is no such user.
+    pub async fn appearance(&self, tenant: TenantId, user: UserId) -> Result<Option<Appearance>, StoreError> {
+        const SQL: &str = "SELECT status, about FROM users WHERE key_id = $1 AND id = $2";
         self.read((tenant, user), |conn, (tenant, user)| {
-            async move { conn.one(SQL, &params![tenant, user], |row| row.word(0, ChosenStatus::from_word)).await }
-                .boxed()
+            async move { conn.one(SQL, &params![tenant, user], read_appearance).await }.boxed()
         })
         .await
     }
 
-    /// Keeps as what a user of the tenant chose to be seen; `false` when there is no such user.
-    pub async fn set_status(&self, tenant: TenantId, user: UserId, status: ChosenStatus) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE users SET status = $3 WHERE key_id = $1 AND id = $2";
-        self.write((tenant, user, status), |conn, (tenant, user, status)| {
-            async move { Ok(conn.execute(SQL, &params![tenant, user, status]).await? == 1) }.boxed()
+    /// Keeps as what a user of the tenant wants to be seen; `false` when there is no such user.
+    pub async fn set_appearance(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        appearance: Appearance,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE users SET status = $3, about = $4 WHERE key_id = $1 AND id = $2";
+        self.write((tenant, user, appearance), |conn, (tenant, user, appearance)| {
+            async move {
+                let about = (appearance.about != About::default()).then(|| serde_json::to_string(&appearance.about));
+                let about = about.transpose().map_err(|_| StoreError::internal("what a user says has no JSON"))?;
+                Ok(conn.execute(SQL, &params![tenant, user, appearance.status, about.as_ref()]).await? == 1)
+            }
+            .boxed()
         })
         .await
     }

@@ -56,6 +56,10 @@ async fn purge_room(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
         "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE room_id = $1 ORDER BY id LIMIT $2)";
     const GRANTS: &str = "DELETE FROM session_grants WHERE (session_id, room_id) IN \
         (SELECT session_id, room_id FROM session_grants WHERE room_id = $1 LIMIT $2)";
+    const MARKS: &str = "DELETE FROM read_marks WHERE room_id = $1 AND user_id IN \
+        (SELECT user_id FROM read_marks WHERE room_id = $1 LIMIT $2)";
+    const MENTIONS: &str = "DELETE FROM mentions WHERE (user_id, room_id, seq) IN \
+        (SELECT user_id, room_id, seq FROM mentions WHERE room_id = $1 LIMIT $2)";
     let found = conn.one(ROOM, &[], |row| Ok((row.id::<RoomId>(0)?, row.id::<TenantId>(1)?))).await?;
     let Some((room, tenant)) = found else { return Ok(false) };
     if purge_messages(conn, &tenant, &room).await?
@@ -63,6 +67,8 @@ async fn purge_room(conn: &mut Conn<'_>) -> Result<bool, StoreError> {
         || conn.execute(SESSIONS, &params![room, SLICE]).await? > 0
         || conn.execute(INVITES, &params![room, SLICE]).await? > 0
         || conn.execute(GRANTS, &params![room, SLICE]).await? > 0
+        || conn.execute(MARKS, &params![room, SLICE]).await? > 0
+        || conn.execute(MENTIONS, &params![room, SLICE]).await? > 0
     {
         return Ok(true);
     }

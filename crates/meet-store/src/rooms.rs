@@ -7,6 +7,7 @@ use meet_api::{Media, Room, RoomId, TenantId, Timestamp, Visibility, text::RoomN
 
 use crate::{
     Store, StoreError,
+    batch::agent_rules,
     conn::Conn,
     keys::lock_tenant,
     value::{Row, params},
@@ -26,6 +27,8 @@ pub struct StoredRoom {
     pub listed: bool,
     /// Strangers see only messages with a greater `seq`.
     pub public_from: u64,
+    /// The message behind which the count of its agents' messages began.
+    pub person_seq: u64,
 }
 
 /// A room to be made.
@@ -49,6 +52,10 @@ pub struct NewRoom {
     pub created_at: Timestamp,
     /// When it ends; `None` for never.
     pub expires_at: Option<Timestamp>,
+    /// How many messages agents may say in a row; 0 for any number.
+    pub agent_budget: u64,
+    /// How many of these one of them may say; 0 for all.
+    pub agent_share: u64,
 }
 
 /// How many rooms a tenant may make in 24 hours, from the first counted one.
@@ -104,36 +111,49 @@ pub struct RoomPatch {
     pub listed: Option<bool>,
     /// From where on strangers may read it.
     pub public_from: Option<PublicFrom>,
+    /// How many messages agents may say in a row; 0 for any number.
+    pub agent_budget: Option<u64>,
+    /// How many of these one of them may say; 0 for all.
+    pub agent_share: Option<u64>,
+    /// Whether agents may say nothing; `false` begins their count anew.
+    pub agents_paused: Option<bool>,
 }
 
 /// The columns of a room, in the order in which [`read_room`] takes them.
 macro_rules! room_columns {
     () => {
         "rooms.key_id, rooms.id, rooms.name, rooms.visibility, rooms.media, rooms.bot_enabled, rooms.head_seq, \
-         rooms.epoch, rooms.created_at, rooms.expires_at, rooms.listed, rooms.public_from"
+         rooms.epoch, rooms.created_at, rooms.expires_at, rooms.listed, rooms.public_from, \
+         rooms.agents_paused, rooms.agent_budget, rooms.agent_share, rooms.person_seq"
     };
 }
 
 pub(crate) use room_columns;
 
 /// How many columns a room has.
-pub(crate) const ROOM_COLUMNS: usize = 12;
+pub(crate) const ROOM_COLUMNS: usize = 16;
 
 /// Reads a room from the first columns of a row.
 pub(crate) fn read_room(row: &Row<'_>) -> Result<StoredRoom, StoreError> {
+    let (head_seq, person_seq) = (row.count(6)?, row.count(15)?);
+    let used = head_seq.saturating_sub(person_seq);
     let room = Room {
         id: row.id(1)?,
         name: row.text(2)?.to_owned(),
         visibility: row.word(3, Visibility::from_word)?,
         media: row.word(4, Media::from_word)?,
         bot_enabled: row.flag(5)?,
-        head_seq: row.count(6)?,
+        head_seq,
         epoch: row.text(7)?.to_owned(),
         online: 0,
         created_at: row.time(8)?,
         expires_at: row.time_or_null(9)?,
+        agents: agent_rules(row.flag(12)?, row.count(13)?, row.count(14)?, used),
+        read_seq: None,
+        unread: None,
+        mentions: None,
     };
-    Ok(StoredRoom { tenant: row.id(0)?, room, listed: row.flag(10)?, public_from: row.count(11)? })
+    Ok(StoredRoom { tenant: row.id(0)?, room, listed: row.flag(10)?, public_from: row.count(11)?, person_seq })
 }
 
 /// Counts one more room in the tenant's window. The caller holds the tenant's row.
@@ -165,7 +185,8 @@ pub(crate) async fn create_room(
 ) -> Result<Created, StoreError> {
     const SQL: &str = concat!(
         "INSERT INTO rooms (id, key_id, name, visibility, media, bot_enabled, listed, public_from, head_seq, \
-         epoch, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10) RETURNING ",
+         epoch, created_at, expires_at, agent_budget, agent_share) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, $11, $12) RETURNING ",
         room_columns!()
     );
     if !lock_tenant(conn, tenant).await? {
@@ -188,7 +209,9 @@ pub(crate) async fn create_room(
         new.listed,
         &new.epoch,
         new.created_at,
-        new.expires_at
+        new.expires_at,
+        new.agent_budget,
+        new.agent_share
     ];
     let room = conn.one(SQL, &values, read_room).await?;
     room.map(|room| Created::Room(room, window)).ok_or_else(|| StoreError::internal("a room was made and is not there"))
@@ -206,7 +229,10 @@ async fn update_room(
          media = COALESCE($5, media), listed = COALESCE($6, listed), \
          expires_at = CASE WHEN CAST($7 AS BIGINT) = 1 THEN CAST($8 AS BIGINT) ELSE expires_at END, \
          public_from = CASE WHEN CAST($9 AS TEXT) = 'start' THEN 0 \
-         WHEN CAST($9 AS TEXT) = 'head' AND visibility = 'private' THEN head_seq ELSE public_from END \
+         WHEN CAST($9 AS TEXT) = 'head' AND visibility = 'private' THEN head_seq ELSE public_from END, \
+         agent_budget = COALESCE($10, agent_budget), agent_share = COALESCE($11, agent_share), \
+         agents_paused = COALESCE($12, agents_paused), \
+         person_seq = CASE WHEN CAST($12 AS BIGINT) = 0 THEN head_seq ELSE person_seq END \
          WHERE key_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         room_columns!()
     );
@@ -223,7 +249,10 @@ async fn update_room(
         patch.listed,
         patch.expires_at.is_some(),
         patch.expires_at.flatten(),
-        public_from
+        public_from,
+        patch.agent_budget,
+        patch.agent_share,
+        patch.agents_paused
     ];
     conn.one(SQL, &values, read_room).await
 }

@@ -216,6 +216,8 @@ mod tests {
             epoch: "e".into(),
             created_at: NOW,
             expires_at: None,
+            agent_budget: 0,
+            agent_share: 0,
         };
         let Created::Room(room, _) = store.create_room(tenant, room, None).await.unwrap() else { panic!("no room") };
         let message = |n: u64| NewMessage {
@@ -230,6 +232,7 @@ mod tests {
             idempotency: None,
             created_at: NOW,
             judged_at: NOW,
+            mentions: Vec::new(),
             caps: Caps::default(),
         };
         let entry = |n| Entry { message: message(n), words: words(&format!("needle {}", n % 10)) };

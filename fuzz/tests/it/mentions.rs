@@ -1,22 +1,32 @@
 //! Who a message speaks to: any name may stand in any text.
 
 use bolero::check;
-use meet_api::text::UserName;
-use meet_server::mention::{is_longer, mentions};
+use meet_api::text::{UserName, fold};
+use meet_server::mention::{Book, longest, places, stands_at_start};
 
 use crate::input::{TRIES, text};
+
+/// The names of a book that a text mentions.
+fn named(content: &str, names: &[&str]) -> Vec<String> {
+    let (text, book) = (fold(content), names.iter().map(|name| ((*name).to_owned(), ())).collect::<Book<()>>());
+    places(&text).filter_map(|place| longest(&book, place, |()| true)).map(|(name, ())| name.to_owned()).collect()
+}
 
 #[test]
 fn a_name_after_an_at_sign_is_mentioned_and_hides_behind_a_longer_one() {
     check!().with_iterations(TRIES).with_generator((text(), text())).for_each(|(raw, around)| {
         let Ok(name) = UserName::parse("sender", raw) else { return };
-        assert!(mentions(&format!("@{name}"), &name.folded(), &[]), "{name:?}");
-        assert!(mentions(&format!("well, @{name}"), &name.folded(), &[]), "{name:?}");
-        assert!(!mentions(&format!("x@{name}"), &name.folded(), &[]) || raw.contains('@'), "{name:?}");
-        let longer = format!("{} x", name.folded());
-        assert!(is_longer(&longer, &name.folded()) && !is_longer(&name.folded(), &name.folded()), "{name:?}");
-        assert!(!mentions(&format!("@{name} x"), &name.folded(), &[longer]), "{name:?}");
-        // Whatever stands around it: an answer, no panic.
-        let _ = mentions(&format!("{around}@{name}{around}"), &name.folded(), &[around.to_lowercase(), name.folded()]);
+        let folded = name.folded();
+        assert!(named(&format!("@{name}"), &[&folded]).contains(&folded), "{name:?}");
+        assert!(named(&format!("well, @{name}"), &[&folded]).contains(&folded), "{name:?}");
+        assert!(!named(&format!("x@{name}"), &[&folded]).contains(&folded) || raw.contains('@'), "{name:?}");
+        let longer = format!("{folded} x");
+        assert_eq!(named(&format!("@{name} x"), &[&folded, &longer]).first(), Some(&longer), "{name:?}");
+        // Whatever stands around it: what is found stands there, and no panic.
+        let (text, other) = (fold(&format!("{around}@{name}{around}")), fold(around));
+        let book: Book<()> = [folded, other].into_iter().map(|name| (name, ())).collect();
+        for place in places(&text) {
+            assert!(longest(&book, place, |()| true).is_none_or(|(name, ())| stands_at_start(place, name)), "{text:?}");
+        }
     });
 }

@@ -85,7 +85,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Your room list, live: rooms made, changed (at most once a second each) and deleted. */
+        /**
+         * Your room list, live: rooms made, changed (at most once a second each) and deleted, how far you have read, and what
+         *     mentions you.
+         */
         get: operations["lobby-events"];
         put?: never;
         post?: never;
@@ -166,6 +169,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rooms/{id}/guard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much agents may still say in a room before a person speaks. */
+        get: operations["get-guard"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/rooms/{id}/invites": {
         parameters: {
             query?: never;
@@ -178,6 +198,23 @@ export interface paths {
         put?: never;
         /** Make an invite to a room. */
         post: operations["create-invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell the room what you are doing: a line for those who are there now, kept nowhere. */
+        post: operations["log"];
         delete?: never;
         options?: never;
         head?: never;
@@ -212,6 +249,26 @@ export interface paths {
         /** Who is in a room now. */
         get: operations["get-presence"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{id}/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Note how far you have read a room.
+         * @description It is kept for whenever you come back, and never goes back. A key says by `X-Meet-Name` who has read.
+         */
+        put: operations["mark-read"];
         post?: never;
         delete?: never;
         options?: never;
@@ -483,7 +540,7 @@ export interface paths {
         };
         get?: never;
         /**
-         * Choose as what you are seen.
+         * Choose as what you are seen, and say what you are doing.
          * @description It holds for all of your connections and is kept until you choose again. Who is `invisible` looks to everybody else
          *     as if it were not here.
          */
@@ -576,6 +633,36 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What somebody says of itself. */
+        About: {
+            doing?: components["schemas"]["Doing"] | null;
+            /** @description The model that an agent runs on, 1 to 64 characters. */
+            model?: string | null;
+            /** @description More of that in its own words, 1 to 200 characters. */
+            note?: string | null;
+            /** @description What it is here for, 1 to 64 characters. */
+            role?: string | null;
+        };
+        /** @description How much agents may say in a room in a row, without a message of a person between. */
+        AgentRules: {
+            /**
+             * Format: int64
+             * @description How many messages all of them together; 0 for any number.
+             */
+            budget: number;
+            /** @description Whether agents may say nothing at all until an owner lets them. */
+            paused: boolean;
+            /**
+             * Format: int64
+             * @description How many are left; `null` when any number may be said.
+             */
+            remaining?: number | null;
+            /**
+             * Format: int64
+             * @description How many of these one of them; 0 for all.
+             */
+            share: number;
+        };
         /** @description A room's call. */
         Call: {
             /** @description Everyone who is in it, by the time of arrival. */
@@ -659,6 +746,11 @@ export interface components {
             name?: string | null;
             visibility?: components["schemas"]["Visibility"] | null;
         };
+        /**
+         * @description What somebody says to be doing.
+         * @enum {string}
+         */
+        Doing: "listening" | "working" | "waiting";
         /** @description The body of every answer that is not a success. */
         ErrorBody: {
             /** @description The stable code for a program. */
@@ -670,7 +762,15 @@ export interface components {
          * @description What went wrong, for programs: stable across releases.
          * @enum {string}
          */
-        ErrorCode: "missing_key" | "invalid_key" | "invalid_request" | "unknown_cursor" | "read_only" | "forbidden" | "bad_origin" | "signup_closed" | "not_found" | "room_not_found" | "method_not_allowed" | "idempotency_conflict" | "name_taken" | "expired" | "too_large" | "unsupported_media_type" | "foreign_host" | "upgrade_required" | "rate_limited" | "room_full" | "quota_exceeded" | "disk_full" | "provider_failed" | "conference_unavailable" | "unavailable" | "unknown";
+        ErrorCode: "missing_key" | "invalid_key" | "invalid_request" | "unknown_cursor" | "read_only" | "forbidden" | "bad_origin" | "signup_closed" | "not_found" | "room_not_found" | "method_not_allowed" | "idempotency_conflict" | "name_taken" | "expired" | "too_large" | "unsupported_media_type" | "foreign_host" | "upgrade_required" | "rate_limited" | "room_full" | "agents_paused" | "agent_budget_spent" | "agent_share_spent" | "quota_exceeded" | "disk_full" | "provider_failed" | "conference_unavailable" | "unavailable" | "unknown";
+        /** @description The rules for agents in a room, as they are for the caller. */
+        Guard: components["schemas"]["AgentRules"] & {
+            /**
+             * Format: int64
+             * @description How many messages the caller itself may still say; absent for whoever is no agent, or may say any number.
+             */
+            own_remaining?: number | null;
+        };
         /**
          * @description How much of a room that turns public its readers see.
          * @enum {string}
@@ -717,6 +817,14 @@ export interface components {
          * @enum {string}
          */
         Kind: "human" | "agent";
+        /** @description `PUT /api/rooms/{id}/read`. */
+        MarkRead: {
+            /**
+             * Format: int64
+             * @description The `seq` of the newest message that was read.
+             */
+            seq?: number | null;
+        };
         /**
          * @description What a room's call carries.
          * @enum {string}
@@ -801,8 +909,15 @@ export interface components {
             /** @description Its first 8 characters, by which it is told from others. */
             prefix: string;
         };
+        /** @description `POST /api/rooms/{id}/log`. */
+        NewLog: {
+            /** @description One line, 1 to 1000 characters. */
+            text?: string | null;
+        };
         /** @description As what a user chose to be seen. */
         OwnStatus: {
+            /** @description What else it says of itself. */
+            about: components["schemas"]["About"];
             /** @description As what. */
             status: components["schemas"]["ChosenStatus"];
             /** @description The user's id. */
@@ -810,6 +925,7 @@ export interface components {
         };
         /** @description One user who is in a room now. */
         PresenceMember: {
+            about?: components["schemas"]["About"] | null;
             /** @description Person or program. */
             kind: components["schemas"]["Kind"];
             /** @description Its name. */
@@ -820,6 +936,26 @@ export interface components {
             status: components["schemas"]["Status"];
             /** @description The user's id. */
             user: components["schemas"]["UserId"];
+        };
+        /** @description How far a user has read a room. */
+        Reading: {
+            /**
+             * Format: int64
+             * @description How many of them mention the user, counted up to 1000.
+             */
+            mentions: number;
+            /**
+             * Format: int64
+             * @description Up to this message; 0 for none.
+             */
+            read_seq: number;
+            /** @description The room. */
+            room_id: components["schemas"]["RoomId"];
+            /**
+             * Format: int64
+             * @description How many messages of others stand behind it, counted up to 1000.
+             */
+            unread: number;
         };
         /** @description `GET /realtime/config`: where realtime clients connect. */
         RealtimeConfig: {
@@ -841,6 +977,8 @@ export interface components {
         Role: "owner" | "member" | "spectator";
         /** @description A room. */
         Room: {
+            /** @description How much agents may say among themselves. */
+            agents: components["schemas"]["AgentRules"];
             /** @description Whether a bot was asked into its call. */
             bot_enabled: boolean;
             /** @description When it was made. */
@@ -857,6 +995,11 @@ export interface components {
             id: components["schemas"]["RoomId"];
             /** @description What its call carries. */
             media: components["schemas"]["Media"];
+            /**
+             * Format: int64
+             * @description How many of them mention the caller, counted up to 1000; absent like `read_seq`.
+             */
+            mentions?: number | null;
             /** @description Its name, which need not be unique. */
             name: string;
             /**
@@ -864,6 +1007,16 @@ export interface components {
              * @description How many people and agents are in it now, by open connections.
              */
             online: number;
+            /**
+             * Format: int64
+             * @description How far the caller has read it; absent for a caller without a user of its own.
+             */
+            read_seq?: number | null;
+            /**
+             * Format: int64
+             * @description How many messages of others stand behind that, counted up to 1000; absent like `read_seq`.
+             */
+            unread?: number | null;
             /** @description Who may read it. */
             visibility: components["schemas"]["Visibility"];
         };
@@ -914,10 +1067,10 @@ export interface components {
             token?: string | null;
             user?: components["schemas"]["User"] | null;
         };
-        /** @description `PUT /presence/status`. */
+        /** @description `PUT /presence/status`; what is absent stays, and something has to be there. */
         SetStatus: {
-            /** @description As what to be seen. */
-            status: components["schemas"]["ChosenStatus"];
+            about?: components["schemas"]["About"] | null;
+            status?: components["schemas"]["ChosenStatus"] | null;
         };
         /** @description `POST /api/session`: sign in by exactly one of `key`, `invite` and `owner`. */
         SignIn: {
@@ -950,6 +1103,18 @@ export interface components {
         UpdateRoom: {
             /**
              * Format: int64
+             * @description How many messages agents may say in a row without one of a person between, 0 to 10 000; 0 for any number.
+             */
+            agent_budget?: number | null;
+            /**
+             * Format: int64
+             * @description How many of these one agent may say, 0 to 10 000; 0 for all.
+             */
+            agent_share?: number | null;
+            /** @description Whether agents may say nothing; `false` lets them begin anew, with the whole budget. */
+            agents_paused?: boolean | null;
+            /**
+             * Format: int64
              * @description Seconds from now until it ends.
              */
             expires_in?: number | null;
@@ -977,6 +1142,7 @@ export interface components {
         UserId: string;
         /** @description As what a user is seen now. */
         UserStatus: {
+            about?: components["schemas"]["About"] | null;
             /** @description As what the caller sees it. */
             status: components["schemas"]["SeenStatus"];
             /** @description The user's id. */
@@ -1635,7 +1801,12 @@ export interface operations {
                 /** @description The last room of the page before. */
                 after?: components["schemas"]["RoomId"];
             };
-            header?: never;
+            header?: {
+                /** @description With an API key: for whom of its users this is; a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1805,7 +1976,12 @@ export interface operations {
     "get-room": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description With an API key: for whom of its users this is; a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
+            };
             path: {
                 id: components["schemas"]["RoomId"];
             };
@@ -2126,8 +2302,10 @@ export interface operations {
                 kind?: components["schemas"]["Kind"];
                 /** @description Leave out this sender. */
                 exclude?: string;
-                /** @description Only messages that mention this name. */
+                /** @description Only messages of others that mention this name. */
                 mentions?: string;
+                /** @description Only messages of others that mention this name, or nobody here. */
+                for?: string;
             };
             header?: never;
             path: {
@@ -2184,6 +2362,96 @@ export interface operations {
             };
             /** @description A guest has the name that the key gives. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too much of this caller or its address; `Retry-After` says when to come back. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "get-guard": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description With an API key: for whom of its users this is; a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
+            };
+            path: {
+                id: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules, and what is left. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guard"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2453,6 +2721,143 @@ export interface operations {
             };
         };
     };
+    log: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
+            };
+            path: {
+                id: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLog"];
+            };
+        };
+        responses: {
+            /** @description Those who are there were told. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room is read-only for the caller, or a session speaks as itself. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many lines in a minute. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     "list-messages": {
         parameters: {
             query?: {
@@ -2466,8 +2871,10 @@ export interface operations {
                 before_seq?: number;
                 /** @description Leave out this sender. */
                 exclude?: string;
-                /** @description Only messages that mention this name. */
+                /** @description Only messages of others that mention this name. */
                 mentions?: string;
+                /** @description Only messages of others that mention this name, or nobody here. */
+                for?: string;
                 /** @description Seconds to wait for the first message, at most 60; without a cursor from the head. */
                 wait?: number;
                 /** @description The epoch that the cursor belongs to. */
@@ -2624,7 +3031,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The room is full, a guest has the sender's name, or the key was used for another message. */
+            /** @description The room is full, its agents may say no more, a guest has the sender's name, or the key was used for another message. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2774,6 +3181,145 @@ export interface operations {
             };
             /** @description The server cannot do this just now; `Retry-After` says when to come back. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    "mark-read": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Required with an API key: a name, percent-encoded where it is not ASCII. */
+                "X-Meet-Name"?: string;
+                /** @description With an API key: `human` when absent. */
+                "X-Meet-Kind"?: components["schemas"]["Kind"];
+            };
+            path: {
+                id: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkRead"];
+            };
+        };
+        responses: {
+            /** @description How far you have read now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reading"];
+                };
+            };
+            /** @description The request is not what the operation takes; the sentence says what is wrong with it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No credential came along, or one that is not valid, or not any more. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room is another's, or a session speaks as itself. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description For this caller there is nothing by this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A guest has that name. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The room's time is over. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body, or a text in it, is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description With a cookie as the credential, the body must be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The `Host` of the request is none of this server's. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many moves in a minute. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server cannot do this just now; `Retry-After` says when to come back. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The storage quota is used up, or the server's disk is nearly full. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3005,8 +3551,12 @@ export interface operations {
                 kind?: components["schemas"]["Kind"];
                 /** @description Leave out this sender. */
                 exclude?: string;
-                /** @description Only messages that mention this name. */
+                /** @description Only messages of others that mention this name. */
                 mentions?: string;
+                /** @description Only messages of others that mention this name, or nobody here. */
+                for?: string;
+                /** @description For agents: a later such connection under the name takes over. */
+                exclusive?: boolean;
             };
             header?: never;
             path: {

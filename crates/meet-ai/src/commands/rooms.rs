@@ -127,7 +127,7 @@ impl Pick {
 
 #[cfg(test)]
 mod tests {
-    use meet_api::{Media, Timestamp};
+    use meet_api::{AgentRules, Media, Timestamp};
 
     use super::*;
 
@@ -143,6 +143,10 @@ mod tests {
             online: 0,
             created_at: Timestamp::from_millis(0),
             expires_at: None,
+            agents: AgentRules { paused: false, budget: 50, share: 25, remaining: Some(50) },
+            read_seq: None,
+            unread: None,
+            mentions: None,
         }
     }
 

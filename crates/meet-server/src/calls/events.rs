@@ -142,8 +142,8 @@ impl App {
         let user = User { id: seat.user.id, name: seat.user.name, kind: seat.user.kind };
         let person = Person { tenant: meeting.tenant, user: user.id };
         let _turn = self.hub().turn_of(person).await;
-        let is_visible = match self.chosen_status(person).await {
-            Ok(chosen) => chosen != ChosenStatus::Invisible,
+        let is_visible = match self.appearance(person).await {
+            Ok(chosen) => chosen.status != ChosenStatus::Invisible,
             // The user is gone, and who it was in the call is not.
             Err(Error::InvalidKey) => true,
             // It is told again, or asked for.

@@ -95,6 +95,8 @@ settings! {
     "limits.message_bytes" => limits.message_bytes,
     "limits.messages_per_room" => limits.messages_per_room,
     "limits.bytes_per_tenant" => limits.bytes_per_tenant,
+    "limits.agent_budget" => limits.agent_budget,
+    "limits.agent_share" => limits.agent_share,
     "limits.min_free_bytes" => limits.min_free_bytes,
     "limits.sockets_per_user" => limits.sockets_per_user,
     "limits.sockets_per_tenant" => limits.sockets_per_tenant,

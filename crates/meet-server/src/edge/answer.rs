@@ -49,7 +49,12 @@ fn status(code: ErrorCode) -> StatusCode {
         }
         ErrorCode::NotFound | ErrorCode::RoomNotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::IdempotencyConflict | ErrorCode::NameTaken | ErrorCode::RoomFull => StatusCode::CONFLICT,
+        ErrorCode::IdempotencyConflict
+        | ErrorCode::NameTaken
+        | ErrorCode::RoomFull
+        | ErrorCode::AgentsPaused
+        | ErrorCode::AgentBudgetSpent
+        | ErrorCode::AgentShareSpent => StatusCode::CONFLICT,
         ErrorCode::Expired => StatusCode::GONE,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

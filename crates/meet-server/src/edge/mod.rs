@@ -17,5 +17,5 @@ pub(crate) use caller::{
     has_foreign_origin, page_of, session_cookie,
 };
 pub(crate) use guard::{check_host, count_requests, cross_origin, finish_changes, secure_headers};
-pub(crate) use query::{Path, Query};
+pub(crate) use query::{Path, Query, wanted};
 pub(crate) use refusals::{InRoom, TakesPlace, document_refusals};

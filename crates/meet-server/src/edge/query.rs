@@ -10,7 +10,7 @@ use meet_api::id::ParseIdError;
 
 use crate::{
     error::Error,
-    history::{DEFAULT_LIMIT, MAX_LIMIT},
+    history::{DEFAULT_LIMIT, MAX_LIMIT, Wanted},
 };
 
 use super::Refusal;
@@ -123,4 +123,11 @@ impl<S: Send + Sync, T: Named> FromRequestParts<S> for Path<T> {
         let id = params.ok().and_then(|params| params.iter().next().and_then(|(_, value)| value.parse().ok()));
         id.map(Self).ok_or_else(|| T::unknown().into())
     }
+}
+/// The filter that a reader asks for.
+///
+/// # Errors
+/// [`Error::Invalid`] for text that no name can be.
+pub(crate) fn wanted(query: &Query) -> Result<Wanted, Error> {
+    Ok(Wanted { exclude: query.name("exclude")?, mentions: query.name("mentions")?, meant_for: query.name("for")? })
 }

@@ -1,4 +1,4 @@
-//! The lobby's event stream: the caller's rooms coming, changing and going.
+//! The lobby's event stream: the caller's rooms coming, changing and going, what it has read, and what mentions it.
 
 use meet_api::frame::LobbyEvent;
 
@@ -17,7 +17,7 @@ pub(super) const OUTBOX_BYTES: usize = 256 * 1024;
 pub(super) async fn run(
     member: Member,
     mut transport: Transport,
-    (connection, subscription): (Connection, Subscription),
+    (connection, subscriptions): (Connection, Vec<Subscription>),
     slot: Slot,
 ) {
     let outbox = std::sync::Arc::clone(connection.outbox());
@@ -41,7 +41,7 @@ pub(super) async fn run(
             incoming = transport.recv() => if incoming.is_err() { break None },
         }
     };
-    drop((subscription, connection));
+    drop((subscriptions, connection));
     if let Some(reason) = reason {
         transport.close(reason).await;
     }
@@ -53,6 +53,8 @@ fn is_for(member: &Member, publication: &Publication) -> bool {
     match &publication.body {
         Body::Lobby(LobbyEvent::RoomCreated(room) | LobbyEvent::RoomUpdated(room)) => member.reaches(room.id),
         Body::Lobby(LobbyEvent::RoomDeleted { id }) => member.reaches(*id),
-        Body::Message(_) | Body::Presence(_) | Body::Call | Body::Status | Body::Ended(..) | Body::LeftRoom => false,
+        // Of its own channel: what it has read, and what mentions it.
+        Body::Event(_) => true,
+        Body::Message(_) | Body::Presence(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => false,
     }
 }

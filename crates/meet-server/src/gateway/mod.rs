@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     auth::{Member, Who},
-    edge::{ClientIp, InRoom, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, TakesPlace, error_answer},
+    edge::{ClientIp, InRoom, MAX_BODY, Path, Query, Refusal, Socket, StreamCaller, TakesPlace, error_answer, wanted},
     error::Error,
     hub::{Address, Encoding, Scope, Standing},
     limits::{Slot, SlotCaps},
@@ -70,7 +70,9 @@ fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         ("name" = Option<String>, Query, description = "Who a bare key is."),
         ("kind" = Option<Kind>, Query, description = "Whether that is a person or a program."),
         ("exclude" = Option<String>, Query, description = "Leave out this sender."),
-        ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
+        ("mentions" = Option<String>, Query, description = "Only messages of others that mention this name."),
+        ("for" = Option<String>, Query, description = "Only messages of others that mention this name, or nobody here."),
+        ("exclusive" = Option<bool>, Query, description = "For agents: a later such connection under the name takes over."),
     ),
     responses(
         (status = 101, description = "The socket is open."), Socket, InRoom, TakesPlace,
@@ -110,7 +112,8 @@ async fn room_socket(
         ("name" = Option<String>, Query, description = "Who a bare key is."),
         ("kind" = Option<Kind>, Query, description = "Whether that is a person or a program."),
         ("exclude" = Option<String>, Query, description = "Leave out this sender."),
-        ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
+        ("mentions" = Option<String>, Query, description = "Only messages of others that mention this name."),
+        ("for" = Option<String>, Query, description = "Only messages of others that mention this name, or nobody here."),
     ),
     responses(
         (status = 200, description = "The open stream.", body = String, content_type = "text/event-stream"),
@@ -141,7 +144,8 @@ async fn room_events(
     Ok(response)
 }
 
-/// Your room list, live: rooms made, changed (at most once a second each) and deleted.
+/// Your room list, live: rooms made, changed (at most once a second each) and deleted, how far you have read, and what
+/// mentions you.
 #[utoipa::path(
     get, path = "/api/lobby/events", operation_id = "lobby-events", tag = "Streams",
     security(("bearer" = []), ("token" = []), ("cookie" = [])),
@@ -159,10 +163,14 @@ async fn lobby_events(
     let slot = app.take_slot(Some(&member), member.user(), ip)?;
     let place = (Address::org(member.tenant), Standing::Unseen, false);
     let connection = app.hub().connect(app.clock().uuid(), Some(member.credential()), Scope::One, lobby::OUTBOX_BYTES);
-    let subscription = app.listen(Some(&member), &connection, place).await?;
+    let mut subscriptions = vec![app.listen(Some(&member), &connection, place).await?];
+    if let Some(user) = member.user() {
+        let own = (Address::user(member.tenant, user.id), Standing::Unseen, false);
+        subscriptions.push(app.listen(Some(&member), &connection, own).await?);
+    }
     let (transport, response) = Transport::sse(app.clock().clone());
     let tasks = app.tasks().clone();
-    tasks.spawn(lobby::run(member, transport, (connection, subscription), slot));
+    tasks.spawn(lobby::run(member, transport, (connection, subscriptions), slot));
     Ok(response)
 }
 
@@ -181,16 +189,30 @@ async fn reader(
         Some(member) if !access.is_foreign() => named(app, member, query).await?,
         _ => None,
     };
-    let filter = app.filter(&access, query.name("exclude")?, query.name("mentions")?).await?;
+    let filter = app.filter(&access, (caller.as_ref(), user.as_ref()), wanted(query)?).await?;
+    let is_exclusive = encoding == Encoding::Frame && is_exclusive(query, user.as_ref())?;
     let slot = app.take_slot(caller.as_ref(), user.as_ref().or(caller.as_ref().and_then(Member::user)), ip)?;
     let standing = user.clone().map_or(Standing::Watching, Standing::Present);
     let place = (access.address(), standing, access.is_foreign());
     let credential = caller.as_ref().map(Member::credential);
     let connection = app.hub().connect(app.clock().uuid(), credential, Scope::One, room::OUTBOX_BYTES);
     let subscription = app.listen(caller.as_ref(), &connection, place).await?;
+    if is_exclusive {
+        subscription.hold_alone();
+    }
     // What ended or changed before is noticed here, and from here on by the hub.
     let access = app.room(caller.as_ref(), access.room.id).await?;
     Ok(RoomReader { member: caller, user, access, since, filter, encoding, subscription, connection, slot })
+}
+
+/// Whether the connection is to hold its agent's name in the room alone.
+fn is_exclusive(query: &Query, user: Option<&User>) -> Result<bool, Error> {
+    match (query.text("exclusive"), user.map(|user| user.kind)) {
+        (None | Some("false"), _) => Ok(false),
+        (Some("true"), Some(Kind::Agent)) => Ok(true),
+        (Some("true"), _) => Err(Error::Invalid("exclusive is for agents: give name, and kind=agent".into())),
+        (Some(_), _) => Err(Error::Invalid("exclusive must be true or false".into())),
+    }
 }
 
 /// The user that a connection is shown as: a session's own, or the one that a bare key names.

@@ -111,6 +111,8 @@ impl RoomReader {
                     ServerFrame::Position { seq } => ("position", Some(*seq)),
                     ServerFrame::Presence { .. } => ("presence", None),
                     ServerFrame::Call { .. } => ("call", None),
+                    ServerFrame::Log { .. } => ("log", None),
+                    ServerFrame::Guard { .. } => ("guard", None),
                     ServerFrame::Ack { .. } => ("ack", None),
                     ServerFrame::Error { .. } => ("error", None),
                     ServerFrame::Pong => ("pong", None),
@@ -245,7 +247,7 @@ impl Session {
             // Told to those who look at a status, and to nobody in a room.
             Body::LeftRoom => Ok(()),
             Body::Ended(reason, _) => Err(End::Close(*reason)),
-            Body::Presence(_) | Body::Call | Body::Lobby(_) | Body::Status => {
+            Body::Presence(_) | Body::Event(_) | Body::Lobby(_) | Body::Status => {
                 let is_told = !matches!(&publication.body, Body::Presence(event) if !event.is_of_user);
                 if self.has_events && is_told {
                     self.batch.push(publication.encoded(self.reader.encoding));

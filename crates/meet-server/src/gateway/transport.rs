@@ -150,6 +150,7 @@ impl Transport {
             CloseReason::TooSlow => (1013, "too slow"),
             CloseReason::RoomGone => (4040, "room gone"),
             CloseReason::CredentialEnded => (4041, "credential ended"),
+            CloseReason::TakenOver => (4409, "taken over"),
             CloseReason::Failed => (1011, "internal error"),
         };
         let patience = if reason == CloseReason::TooSlow { SLOW_PATIENCE } else { CLOSE_PATIENCE };

@@ -13,10 +13,11 @@ use meet_api::{ErrorBody, Message, MessageId, RoomId, request::SendMessage, text
 use crate::{
     app::App,
     auth::Member,
-    edge::{Authenticated, Body, Caller, ClientIp, InRoom, Path, Query, Refusal, TakesPlace, created, with_window},
+    edge::{
+        Authenticated, Body, Caller, ClientIp, InRoom, Path, Query, Refusal, TakesPlace, created, wanted, with_window,
+    },
     error::Error,
     history::{Filter, From, HistoryPage, HistoryQuery, MAX_WAIT},
-    rooms::RoomAccess,
 };
 
 use super::page;
@@ -32,7 +33,8 @@ use super::page;
         ("after_seq" = Option<u64>, Query, description = "Only what stands behind this `seq`."),
         ("before_seq" = Option<u64>, Query, description = "The last `limit` messages before this `seq`."),
         ("exclude" = Option<String>, Query, description = "Leave out this sender."),
-        ("mentions" = Option<String>, Query, description = "Only messages that mention this name."),
+        ("mentions" = Option<String>, Query, description = "Only messages of others that mention this name."),
+        ("for" = Option<String>, Query, description = "Only messages of others that mention this name, or nobody here."),
         ("wait" = Option<u64>, Query, description = "Seconds to wait for the first message, at most 60; without a cursor from the head."),
         ("epoch" = Option<String>, Query, description = "The epoch that the cursor belongs to."),
     ),
@@ -53,14 +55,15 @@ pub(super) async fn list_messages(
     query: Query,
 ) -> Result<Response, Refusal> {
     let access = app.room(caller.as_ref(), id).await?;
-    let asked = history_query(&app, &access, &query).await?;
     let user = caller.as_ref().and_then(Member::user);
+    let filter = app.filter(&access, (caller.as_ref(), user), wanted(&query)?).await?;
+    let asked = history_query(filter, &query)?;
     let _slot = if asked.wait.is_zero() { None } else { Some(app.take_slot(caller.as_ref(), user, ip)?) };
     let found = app.history(caller.as_ref(), &access, &asked).await?;
     Ok(history_answer(id, &query, asked.limit, found))
 }
 
-async fn history_query(app: &App, access: &RoomAccess, query: &Query) -> Result<HistoryQuery, Error> {
+fn history_query(filter: Filter, query: &Query) -> Result<HistoryQuery, Error> {
     let cursors = [
         query.cursor::<MessageId>("after")?.map(From::After),
         query.number("after_seq")?.map(From::AfterSeq),
@@ -79,20 +82,16 @@ async fn history_query(app: &App, access: &RoomAccess, query: &Query) -> Result<
     Ok(HistoryQuery {
         from,
         limit: query.limit()?,
-        filter: filter(app, access, query).await?,
+        filter,
         epoch: query.name("epoch")?,
         wait: Duration::from_secs(wait),
     })
 }
 
-async fn filter(app: &App, access: &RoomAccess, query: &Query) -> Result<Filter, Error> {
-    app.filter(access, query.name("exclude")?, query.name("mentions")?).await
-}
-
 fn history_answer(id: RoomId, query: &Query, limit: u32, found: HistoryPage) -> Response {
     let mut kept = url::form_urlencoded::Serializer::new(String::new());
     kept.append_pair("limit", &limit.to_string());
-    for name in ["exclude", "mentions", "epoch"] {
+    for name in ["exclude", "mentions", "for", "epoch"] {
         if let Some(value) = query.text(name) {
             kept.append_pair(name, value);
         }
@@ -124,7 +123,7 @@ fn history_answer(id: RoomId, query: &Query, limit: u32, found: HistoryPage) -> 
         (status = 201, description = "The message as it is stored.", body = Message),
         Authenticated, InRoom, Body<SendMessage>,
         (status = 403, description = "The room is read-only for the caller, or the sender is not its own to name.", body = ErrorBody),
-        (status = 409, description = "The room is full, a guest has the sender's name, or the key was used for another message.", body = ErrorBody),
+        (status = 409, description = "The room is full, its agents may say no more, a guest has the sender's name, or the key was used for another message.", body = ErrorBody),
         (status = 429, description = "Too many messages in a minute; `Retry-After` says when to come back.", body = ErrorBody),
     )
 )]

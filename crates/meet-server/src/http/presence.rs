@@ -6,7 +6,7 @@ use axum::{
     http::request::Parts,
 };
 use meet_api::{
-    ErrorBody, UserId, UserStatus,
+    Appearance, ErrorBody, UserId, UserStatus,
     request::{OwnStatus, SetStatus},
 };
 
@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     }
 }
 
-/// Choose as what you are seen.
+/// Choose as what you are seen, and say what you are doing.
 ///
 /// It holds for all of your connections and is kept until you choose again. Who is `invisible` looks to everybody else
 /// as if it were not here.
@@ -61,8 +61,8 @@ pub(super) async fn set_status(
     Body(body): Body<SetStatus>,
 ) -> Result<Json<OwnStatus>, Refusal> {
     let user = app.user_of(&member, named).await?;
-    app.set_status(&member, user.id, body.status).await?;
-    Ok(Json(OwnStatus { user: user.id, status: body.status }))
+    let Appearance { status, about } = app.set_appearance(&member, user.id, body).await?;
+    Ok(Json(OwnStatus { user: user.id, status, about }))
 }
 
 /// See as what users are seen now.

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use meet_api::{
-    ErrorBody, Room, RoomDetails, RoomId, RoomPresence,
-    request::{CreateRoom, UpdateRoom},
+    ErrorBody, Guard, Reading, Room, RoomDetails, RoomId, RoomPresence,
+    request::{CreateRoom, MarkRead, NewLog, UpdateRoom},
 };
 
 use crate::{
@@ -16,7 +16,10 @@ use crate::{
     edge::{Authenticated, Body, Caller, InRoom, Path, Query, Refusal, created, with_window},
 };
 
-use super::page;
+use super::{
+    page,
+    speaker::{As, AsMaybe},
+};
 
 /// Your rooms, oldest first.
 #[utoipa::path(
@@ -24,16 +27,21 @@ use super::page;
     params(
         ("limit" = Option<u32>, Query, description = "1 to 1000; 200 when absent."),
         ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
+        AsMaybe,
     ),
     responses((status = 200, description = "A page of rooms; `Link` names the next one.", body = [Room]), Authenticated)
 )]
 pub(super) async fn list_rooms(
     State(app): State<App>,
     Authenticated(member): Authenticated,
+    AsMaybe(named): AsMaybe,
     query: Query,
 ) -> Result<Response, Refusal> {
     let limit = query.limit()?;
-    let rooms = app.list_rooms(&member, query.cursor("after")?, limit).await?;
+    let mut rooms = app.list_rooms(&member, query.cursor("after")?, limit).await?;
+    if let Some(user) = app.user_if_named(&member, named).await? {
+        rooms = app.with_readings(&member, &user, rooms).await?;
+    }
     Ok(room_page("/api/rooms", rooms, limit))
 }
 
@@ -84,7 +92,7 @@ pub(super) async fn create_room(
 
 /// A room.
 #[utoipa::path(
-    get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path)),
+    get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path), AsMaybe),
     security((), ("bearer" = []), ("cookie" = [])),
     responses((status = 200, description = "The room, and who is in its call.", body = RoomDetails), Caller, InRoom)
 )]
@@ -92,10 +100,80 @@ pub(super) async fn get_room(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(id): Path<RoomId>,
+    AsMaybe(named): AsMaybe,
 ) -> Result<Json<RoomDetails>, Refusal> {
     let access = app.room(caller.as_ref(), id).await?;
     let call = app.call(access.tenant, access.room.id);
-    Ok(Json(RoomDetails { room: app.with_online(access.tenant, access.room), call }))
+    let room = app.with_online(access.tenant, access.room.clone());
+    let room = app.as_read_by(caller.as_ref(), named, &access, room).await?;
+    Ok(Json(RoomDetails { room, call }))
+}
+
+/// Note how far you have read a room.
+///
+/// It is kept for whenever you come back, and never goes back. A key says by `X-Meet-Name` who has read.
+#[utoipa::path(
+    put, path = "/api/rooms/{id}/read", operation_id = "mark-read", tag = "Rooms", params(("id" = RoomId, Path), As),
+    request_body = MarkRead, security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 200, description = "How far you have read now.", body = Reading),
+        Authenticated, InRoom, Body<MarkRead>,
+        (status = 403, description = "The room is another's, or a session speaks as itself.", body = ErrorBody),
+        (status = 409, description = "A guest has that name.", body = ErrorBody),
+        (status = 429, description = "Too many moves in a minute.", body = ErrorBody),
+    )
+)]
+pub(super) async fn mark_read(
+    State(app): State<App>,
+    Authenticated(member): Authenticated,
+    Path(id): Path<RoomId>,
+    As(named): As,
+    Body(body): Body<MarkRead>,
+) -> Result<Json<Reading>, Refusal> {
+    let access = app.room(Some(&member), id).await?;
+    let user = app.user_of(&member, named).await?;
+    Ok(Json(app.mark_read(&member, &access, &user, body.seq).await?))
+}
+
+/// Tell the room what you are doing: a line for those who are there now, kept nowhere.
+#[utoipa::path(
+    post, path = "/api/rooms/{id}/log", operation_id = "log", tag = "Rooms", params(("id" = RoomId, Path), As),
+    request_body = NewLog, security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 204, description = "Those who are there were told."), Authenticated, InRoom, Body<NewLog>,
+        (status = 403, description = "The room is read-only for the caller, or a session speaks as itself.", body = ErrorBody),
+        (status = 409, description = "A guest has that name.", body = ErrorBody),
+        (status = 429, description = "Too many lines in a minute.", body = ErrorBody),
+    )
+)]
+pub(super) async fn log(
+    State(app): State<App>,
+    Authenticated(member): Authenticated,
+    Path(id): Path<RoomId>,
+    As(named): As,
+    Body(body): Body<NewLog>,
+) -> Result<StatusCode, Refusal> {
+    let room = app.room(Some(&member), id).await?.writer()?;
+    let user = app.user_of(&member, named).await?;
+    app.log(&member, &room, &user, &body)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// How much agents may still say in a room before a person speaks.
+#[utoipa::path(
+    get, path = "/api/rooms/{id}/guard", operation_id = "get-guard", tag = "Rooms",
+    params(("id" = RoomId, Path), AsMaybe), security((), ("bearer" = []), ("cookie" = [])),
+    responses((status = 200, description = "The rules, and what is left.", body = Guard), Caller, InRoom)
+)]
+pub(super) async fn get_guard(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(id): Path<RoomId>,
+    AsMaybe(named): AsMaybe,
+) -> Result<Json<Guard>, Refusal> {
+    let access = app.room(caller.as_ref(), id).await?;
+    let user = app.reader_of(caller.as_ref(), named, &access).await?;
+    Ok(Json(app.guard(&access, user.as_ref()).await?))
 }
 
 /// Change a room.

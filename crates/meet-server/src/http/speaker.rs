@@ -18,8 +18,19 @@ use crate::{
     tokens::{KIND_HEADER, NAME_HEADER, Named},
 };
 
-/// As whom the caller asks.
+/// As whom the caller asks, where a bare key has to say.
 pub(super) struct As(pub(super) Named);
+
+/// As whom the caller asks, where a bare key may ask as nobody.
+pub(super) struct AsMaybe(pub(super) Named);
+
+impl FromRequestParts<App> for AsMaybe {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        As::from_request_parts(parts, app).await.map(|As(named)| Self(named))
+    }
+}
 
 impl FromRequestParts<App> for As {
     type Rejection = Refusal;
@@ -40,15 +51,25 @@ impl FromRequestParts<App> for As {
 
 impl IntoParams for As {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let header = |name, schema: RefOr<Schema>, sentence: &str| {
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
-            parameter.required(Required::False).schema(Some(schema)).description(Some(sentence)).build()
-        };
-        let name = "Required with an API key: a name, percent-encoded where it is not ASCII.";
-        let kind = Ref::from_schema_name(Kind::name());
-        vec![
-            header(NAME_HEADER, String::schema(), name),
-            header(KIND_HEADER, kind.into(), "With an API key: `human` when absent."),
-        ]
+        headers("Required with an API key: a name, percent-encoded where it is not ASCII.")
     }
+}
+
+impl IntoParams for AsMaybe {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        headers("With an API key: for whom of its users this is; a name, percent-encoded where it is not ASCII.")
+    }
+}
+
+/// The two headers, `name` saying what the first is for.
+fn headers(name: &str) -> Vec<Parameter> {
+    let header = |name, schema: RefOr<Schema>, sentence: &str| {
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+        parameter.required(Required::False).schema(Some(schema)).description(Some(sentence)).build()
+    };
+    let kind = Ref::from_schema_name(Kind::name());
+    vec![
+        header(NAME_HEADER, String::schema(), name),
+        header(KIND_HEADER, kind.into(), "With an API key: `human` when absent."),
+    ]
 }

@@ -21,7 +21,7 @@ use std::{
     },
 };
 
-use meet_api::{ChosenStatus, PresenceMember, RoomId, RoomPresence, SessionId, Status, TenantId, Timestamp, User};
+use meet_api::{Appearance, PresenceMember, RoomId, RoomPresence, SessionId, Shown, Status, TenantId, Timestamp, User};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -279,12 +279,12 @@ impl Hub {
         lock(self.shard(address)).get(&address).map(Arc::clone)
     }
 
-    fn add(&self, address: Address, subscriber: (u64, Subscriber), status: Option<Status>, now: Timestamp) {
+    fn add(&self, address: Address, subscriber: (u64, Subscriber), shown: Option<&Shown>, now: Timestamp) {
         let mut shard = lock(self.shard(address));
         let topic = Arc::clone(shard.entry(address).or_default());
         let mut topic = lock(&topic);
         drop(shard);
-        let has_changed = topic.add(address, subscriber, status, now);
+        let has_changed = topic.add(address, subscriber, shown, now);
         drop(topic);
         if has_changed {
             self.mark_changed(address);
@@ -336,7 +336,7 @@ impl Connection {
     pub fn subscribe(
         &self,
         address: Address,
-        (standing, chosen): (Standing, ChosenStatus),
+        (standing, chosen): (Standing, impl Into<Appearance>),
         foreign: bool,
         now: Timestamp,
     ) -> Subscription {
@@ -344,13 +344,21 @@ impl Connection {
         let is_named = matches!(standing, Standing::Present(_));
         let outbox = Arc::clone(&self.outbox);
         let number = self.hub.0.next.fetch_add(1, Ordering::Relaxed);
-        let mut subscriber = Subscriber { outbox, client: self.client, foreign, standing, scope: self.scope, number };
+        let mut subscriber = Subscriber {
+            outbox,
+            client: self.client,
+            foreign,
+            standing,
+            scope: self.scope,
+            is_exclusive: false,
+            number,
+        };
         match person {
-            None => self.hub.add(address, (self.id, subscriber), Some(Status::Online), now),
+            None => self.hub.add(address, (self.id, subscriber), Some(&Status::Online.into()), now),
             Some(person) => self.hub.happens_to(person, |part| {
-                let (client, status) = part.come(person, chosen, (self.id, self.client), (address, is_named));
+                let (client, shown) = part.come(person, chosen.into(), (self.id, self.client), (address, is_named));
                 subscriber.client = client;
-                self.hub.add(address, (self.id, subscriber), status, now);
+                self.hub.add(address, (self.id, subscriber), shown.as_ref(), now);
             }),
         }
         Subscription { hub: self.hub.clone(), address, connection: self.id, number, person }
@@ -377,6 +385,14 @@ impl Subscription {
     pub fn number(&self) -> u64 {
         self.number
     }
+
+    /// Has the connection hold its user's name in the channel alone: an earlier one that does is closed, and this one
+    /// will be by a later one.
+    pub fn hold_alone(&self) {
+        if let Some(topic) = self.hub.topic(self.address) {
+            lock(&topic).hold_alone(self.connection);
+        }
+    }
 }
 
 impl Drop for Subscription {
@@ -398,7 +414,7 @@ impl Drop for Subscription {
 
 #[cfg(test)]
 mod tests {
-    use meet_api::{Kind, PresenceChange};
+    use meet_api::{ChosenStatus, Kind, PresenceChange};
     use uuid::Uuid;
 
     use super::*;

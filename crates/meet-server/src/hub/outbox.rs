@@ -23,6 +23,8 @@ pub enum CloseReason {
     RoomGone,
     /// The key, session or invite behind the connection ended.
     CredentialEnded,
+    /// The same agent holds its name in the room by a newer connection.
+    TakenOver,
     /// The server cannot go on with it, for a reason of its own.
     Failed,
 }
@@ -214,6 +216,7 @@ mod tests {
             name: "Ann".into(),
             kind: Kind::Human,
             status: Status::Online,
+            about: None,
             since: Timestamp::from_millis(0),
         };
         let event = PresenceEvent { change: PresenceChange::Join, member, client: Uuid::nil(), is_of_user: true };

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use meet_api::{ChosenStatus, SeenStatus, Status, TenantId, Timestamp, UserId, UserStatus, frame::UserEvent};
+use meet_api::{Appearance, SeenStatus, Shown, TenantId, Timestamp, UserId, UserStatus, frame::UserEvent};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
@@ -35,12 +35,12 @@ pub(super) struct Part {
 }
 
 struct Whereabouts {
-    chosen: ChosenStatus,
+    chosen: Appearance,
     connections: BTreeMap<u64, At>,
     /// In how many places it is by name.
     named: usize,
     /// What those who look at its status were told last.
-    told: Option<Status>,
+    told: Option<Shown>,
 }
 
 /// One connection of a user.
@@ -59,14 +59,18 @@ struct Place {
 
 impl Whereabouts {
     /// What others see of the user; nothing when it is nowhere by name, or invisible.
-    fn shown(&self) -> Option<Status> {
+    fn shown(&self) -> Option<Shown> {
         self.chosen.shown().filter(|_| self.named > 0)
     }
 
     /// What others see now, when they were told something else.
-    fn news(&mut self) -> Option<SeenStatus> {
+    fn news(&mut self) -> Option<Option<Shown>> {
         let shown = self.shown();
-        (std::mem::replace(&mut self.told, shown) != shown).then(|| SeenStatus::of(shown))
+        if self.told == shown {
+            return None;
+        }
+        self.told.clone_from(&shown);
+        Some(shown)
     }
 
     /// Every place with the connection that is there, one connection after the other, first come first.
@@ -90,10 +94,10 @@ impl Part {
     pub(super) fn come(
         &mut self,
         person: Person,
-        chosen: ChosenStatus,
+        chosen: Appearance,
         (connection, client): (u64, Uuid),
         (address, is_named): (Address, bool),
-    ) -> (Uuid, Option<Status>) {
+    ) -> (Uuid, Option<Shown>) {
         if !self.people.contains_key(&person) && self.people.len() - self.here >= MAX_ABSENT {
             self.people.retain(|_, whereabouts| !whereabouts.connections.is_empty());
         }
@@ -118,10 +122,10 @@ impl Part {
             }
             self.here -= usize::from(whereabouts.connections.is_empty());
         }
-        whereabouts.chosen.shown().is_some()
+        whereabouts.chosen.status.shown().is_some()
     }
 
-    fn shown(&self, person: Person) -> Option<Status> {
+    fn shown(&self, person: Person) -> Option<Shown> {
         self.people.get(&person).and_then(Whereabouts::shown)
     }
 }
@@ -134,12 +138,12 @@ impl Hub {
     }
 
     /// As what a person chose to be seen, if the hub knows it.
-    pub fn chosen(&self, person: Person) -> Option<ChosenStatus> {
-        lock(&self.0.people[self.part_of(person)]).people.get(&person).map(|whereabouts| whereabouts.chosen)
+    pub fn chosen(&self, person: Person) -> Option<Appearance> {
+        lock(&self.0.people[self.part_of(person)]).people.get(&person).map(|whereabouts| whereabouts.chosen.clone())
     }
 
     /// What others see of a person; `None` for somebody who is not here, or does as if.
-    pub fn shown(&self, person: Person) -> Option<Status> {
+    pub fn shown(&self, person: Person) -> Option<Shown> {
         lock(&self.0.people[self.part_of(person)]).shown(person)
     }
 
@@ -150,12 +154,19 @@ impl Hub {
 
     /// Has a person be seen as something else, wherever it is. Whoever is seen again comes under ids that are `fresh`, as
     /// somebody who was gone would.
-    pub fn set_status(&self, person: Person, chosen: ChosenStatus, now: Timestamp, mut fresh: impl FnMut() -> Uuid) {
+    pub fn set_status(
+        &self,
+        person: Person,
+        chosen: impl Into<Appearance>,
+        now: Timestamp,
+        mut fresh: impl FnMut() -> Uuid,
+    ) {
+        let chosen = chosen.into();
         self.happens_to(person, |part| {
             // Somebody may be in a call and nowhere else.
-            self.show_in_calls(person, chosen.shown().is_some(), now);
+            self.show_in_calls(person, chosen.status.shown().is_some(), now);
             let Some(whereabouts) = part.people.get_mut(&person) else { return };
-            let before = std::mem::replace(&mut whereabouts.chosen, chosen);
+            let before = std::mem::replace(&mut whereabouts.chosen, chosen.clone());
             match (before.shown(), chosen.shown()) {
                 _ if before == chosen => return,
                 (None, None) => {}
@@ -164,22 +175,26 @@ impl Hub {
                         self.in_topic(address, |topic| topic.conceal(address, connection));
                     }
                 }
-                (None, Some(status)) => {
+                (None, Some(shown)) => {
                     whereabouts.connections.values_mut().for_each(|at| at.client = fresh());
                     for (connection, address) in whereabouts.places().collect::<Vec<_>>() {
-                        self.in_topic(address, |topic| topic.show(address, connection, status, now));
+                        self.in_topic(address, |topic| topic.show(address, connection, &shown, now));
                         // Whoever comes anew is told of at once by its first place, before it is in the next.
                         self.tell_status(person, whereabouts);
                     }
                 }
-                (Some(_), Some(status)) => {
+                (Some(_), Some(shown)) => {
                     for (_, address) in whereabouts.places() {
-                        self.in_topic(address, |topic| topic.change_status(address, person.user, status));
+                        self.in_topic(address, |topic| topic.change_status(address, person.user, &shown));
                     }
                 }
             }
             let own = Address::user(person.tenant, person.user);
-            self.publish(own, &[Publication::own_status(own, &UserEvent::Status { status: chosen }).into()]);
+            self.publish(
+                own,
+                &[Publication::own_status(own, &UserEvent::Status { status: chosen.status, about: chosen.said() })
+                    .into()],
+            );
         });
     }
 
@@ -194,9 +209,10 @@ impl Hub {
     }
 
     fn tell_status(&self, person: Person, whereabouts: &mut Whereabouts) {
-        if let Some(status) = whereabouts.news() {
+        if let Some(shown) = whereabouts.news() {
             let address = Address::status(person.tenant, person.user);
-            let seen = UserStatus { user: person.user, status };
+            let status = SeenStatus::of(shown.as_ref().map(|shown| shown.status));
+            let seen = UserStatus { user: person.user, status, about: shown.and_then(|shown| shown.about) };
             self.publish(address, &[Publication::status(address, &seen).into()]);
         }
     }
@@ -219,7 +235,7 @@ impl Hub {
 mod tests {
     use std::{collections::BTreeSet, sync::Arc};
 
-    use meet_api::{Kind, PresenceChange, RoomId, User};
+    use meet_api::{ChosenStatus, Kind, PresenceChange, RoomId, Status, User};
 
     use super::*;
     use crate::hub::{Body, Connection, Drained, Scope, Standing, Subscription};
@@ -313,7 +329,7 @@ mod tests {
                     == users.contains(&person(user).user)));
             }
             for n in 0..USERS {
-                seen.statuses.insert(n, SeenStatus::of(hub.shown(person(n))));
+                seen.statuses.insert(n, SeenStatus::of(hub.shown(person(n)).map(|shown| shown.status)));
             }
             seen
         }
@@ -511,7 +527,7 @@ mod tests {
                 let threads: Vec<_> = (0..4).map(|n| run(seed * 4 + n + 1)).collect();
                 threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
             });
-            let chosen = |n| hub.chosen(person(n)).unwrap_or(ChosenStatus::Online);
+            let chosen = |n| hub.chosen(person(n)).map_or(ChosenStatus::Online, |chosen| chosen.status);
             let chosen = (0..USERS).map(|n| (n, chosen(n))).collect();
             let expected = Seen::expected(&all, &chosen);
             let found = Seen::found(&hub);
@@ -559,7 +575,7 @@ mod tests {
         (1000..100_000).map(come).for_each(drop);
         let remembered = hub.0.people.iter().map(|part| lock(part).people.len()).sum::<usize>();
         assert!(remembered <= 1000 + PARTS * (MAX_ABSENT + 1), "{remembered}");
-        assert!((0..1000).all(|n| hub.chosen(person(n)) == Some(ChosenStatus::Invisible)));
+        assert!((0..1000).all(|n| hub.chosen(person(n)) == Some(ChosenStatus::Invisible.into())));
         drop(here);
         assert_eq!(hub.0.people.iter().map(|part| lock(part).here).sum::<usize>(), 0);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use meet_api::{PresenceChange, PresenceMember, RoomPresence, Status, Timestamp, UserId};
+use meet_api::{PresenceChange, PresenceMember, RoomPresence, Shown, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::Standing;
@@ -46,7 +46,7 @@ impl Roster {
         &mut self,
         (connection, client): (u64, Uuid),
         standing: &Standing,
-        status: Status,
+        shown: &Shown,
         now: Timestamp,
     ) -> Option<PresenceEvent> {
         let user = match standing {
@@ -58,7 +58,14 @@ impl Roster {
             Standing::Unseen => return None,
         };
         let present = self.present.entry(user.id).or_insert_with(|| Present {
-            member: PresenceMember { user: user.id, name: user.name.clone(), kind: user.kind, status, since: now },
+            member: PresenceMember {
+                user: user.id,
+                name: user.name.clone(),
+                kind: user.kind,
+                status: shown.status,
+                about: shown.about.clone(),
+                since: now,
+            },
             connections: BTreeMap::new(),
         });
         self.connections += usize::from(present.connections.insert(connection, client).is_none());
@@ -88,9 +95,14 @@ impl Roster {
     }
 
     /// Shows somebody as something else; an event when it is here and that is new.
-    pub(super) fn change_status(&mut self, user: UserId, status: Status) -> Option<PresenceEvent> {
-        let present = self.present.get_mut(&user).filter(|present| present.member.status != status)?;
-        present.member.status = status;
+    pub(super) fn change_status(&mut self, user: UserId, shown: &Shown) -> Option<PresenceEvent> {
+        let present = self.present.get_mut(&user)?;
+        let member = &mut present.member;
+        if member.status == shown.status && member.about == shown.about {
+            return None;
+        }
+        member.status = shown.status;
+        member.about.clone_from(&shown.about);
         let client = present.connections.values().next().copied()?;
         let member = present.member.clone();
         Some(PresenceEvent { change: PresenceChange::Status, member, client, is_of_user: true })

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use meet_api::{
-    CallChange, Message, ServerFrame, UserStatus,
+    AgentRules, CallChange, GuardChange, GuardReason, Message, Reading, ServerFrame, User, UserId, UserStatus,
     frame::{LobbyEvent, UserEvent},
 };
 use meet_centrifuge::Protocol;
@@ -37,8 +37,8 @@ pub enum Body {
     Message(Arc<Message>),
     /// Somebody came, left or changed.
     Presence(PresenceEvent),
-    /// Somebody came into the room's call, or left it.
-    Call,
+    /// Something else that is no history, by the name of the event.
+    Event(&'static str),
     /// A room of the tenant came, changed or went.
     Lobby(LobbyEvent),
     /// As what a user is seen, or for the user itself what it chose.
@@ -69,6 +69,7 @@ impl Publication {
             name: member.name.clone(),
             kind: member.kind,
             status: member.status,
+            about: member.about.clone(),
         });
         Self::new(address, Body::Presence(event), frame)
     }
@@ -76,7 +77,40 @@ impl Publication {
     /// A change of who is in the room's call.
     pub fn call(address: Address, event: CallChange, who: &Attending) -> Self {
         let frame = json(&ServerFrame::Call { event, user: who.user, name: who.name.clone(), kind: who.kind });
-        Self::new(address, Body::Call, frame)
+        Self::new(address, Body::Event("call"), frame)
+    }
+
+    /// What somebody tells of what it is doing.
+    pub fn log(address: Address, user: &User, text: String) -> Self {
+        let frame = json(&ServerFrame::Log { user: user.id, name: user.name.clone(), kind: user.kind, text });
+        Self::new(address, Body::Event("log"), frame)
+    }
+
+    /// That a room's agents may go on, or may not; `stopped` is the one that was kept from speaking, and why.
+    pub fn guard(
+        address: Address,
+        event: GuardChange,
+        agents: AgentRules,
+        stopped: Option<(GuardReason, UserId, &str)>,
+    ) -> Self {
+        let frame = json(&ServerFrame::Guard {
+            event,
+            reason: stopped.map(|(reason, ..)| reason),
+            user: stopped.map(|(_, user, _)| user),
+            name: stopped.map(|(.., name)| name.to_owned()),
+            agents,
+        });
+        Self::new(address, Body::Event("guard"), frame)
+    }
+
+    /// How far a user has read a room, for its own connections.
+    pub fn read(address: Address, reading: Reading) -> Self {
+        Self::new(address, Body::Event("read"), json(&UserEvent::Read(reading)))
+    }
+
+    /// That a message mentions a user, for its own connections.
+    pub fn mention(address: Address, message: &Message) -> Self {
+        Self::new(address, Body::Event("mention"), json(&UserEvent::Mention { message: message.clone() }))
     }
 
     /// A change of the room list.
@@ -102,7 +136,9 @@ impl Publication {
     pub fn offset(&self) -> Option<u64> {
         match &self.body {
             Body::Message(message) => Some(message.seq),
-            Body::Presence(_) | Body::Call | Body::Lobby(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => None,
+            Body::Presence(_) | Body::Event(_) | Body::Lobby(_) | Body::Status | Body::Ended(..) | Body::LeftRoom => {
+                None
+            }
         }
     }
 
@@ -132,7 +168,7 @@ impl Publication {
             Body::Lobby(LobbyEvent::RoomCreated(_)) => "room_created",
             Body::Lobby(LobbyEvent::RoomUpdated(_)) => "room_updated",
             Body::Lobby(LobbyEvent::RoomDeleted { .. }) => "room_deleted",
-            Body::Call => "call",
+            Body::Event(name) => name,
             Body::Status => "status",
             Body::Ended(..) | Body::LeftRoom => "ended",
         };

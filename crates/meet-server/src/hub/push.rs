@@ -33,7 +33,7 @@ fn push(publication: &Publication) -> Option<Push> {
             PresenceChange::Status => Published { data, ..Published::default() },
         },
         Body::Lobby(event) => Published { data: json(event), ..Published::default() },
-        Body::Call | Body::Status => Published { data, ..Published::default() },
+        Body::Event(_) | Body::Status => Published { data, ..Published::default() },
         Body::Ended(..) | Body::LeftRoom => return None,
     };
     Some(Push { r#pub: Some(published), ..Push::default() })

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use meet_api::{Status, Timestamp, UserId};
+use meet_api::{Shown, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +24,8 @@ pub(super) struct Subscriber {
     pub(super) foreign: bool,
     pub(super) standing: Standing,
     pub(super) scope: Scope,
+    /// Whether it holds its user's name in this channel alone.
+    pub(super) is_exclusive: bool,
     /// Tells it from an earlier one of the same connection in the same channel.
     pub(super) number: u64,
 }
@@ -50,12 +52,26 @@ impl Topic {
         &mut self,
         address: Address,
         (connection, subscriber): (u64, Subscriber),
-        status: Option<Status>,
+        shown: Option<&Shown>,
         now: Timestamp,
     ) -> bool {
         let client = subscriber.client;
         self.subscribers.insert(connection, subscriber);
-        status.is_some_and(|status| self.show(address, (connection, client), status, now))
+        shown.is_some_and(|shown| self.show(address, (connection, client), shown, now))
+    }
+
+    /// Has a connection hold its user's name here alone: another one that did is closed.
+    pub(super) fn hold_alone(&mut self, connection: u64) {
+        let Some(subscriber) = self.subscribers.get_mut(&connection) else { return };
+        subscriber.is_exclusive = true;
+        let Standing::Present(user) = &subscriber.standing else { return };
+        let user = user.id;
+        for (other, subscriber) in &self.subscribers {
+            let is_same = matches!(&subscriber.standing, Standing::Present(holder) if holder.id == user);
+            if *other != connection && is_same && subscriber.is_exclusive {
+                subscriber.outbox.close(CloseReason::TakenOver);
+            }
+        }
     }
 
     /// Lets a connection go that was seen or was not.
@@ -70,14 +86,14 @@ impl Topic {
         &mut self,
         address: Address,
         (connection, client): (u64, Uuid),
-        status: Status,
+        shown: &Shown,
         now: Timestamp,
     ) -> bool {
         let Some(subscriber) = self.subscribers.get(&connection) else { return false };
         if !matches!(address.channel, Channel::Chat(_)) {
             return false;
         }
-        let event = self.roster.join((connection, client), &subscriber.standing, status, now);
+        let event = self.roster.join((connection, client), &subscriber.standing, shown, now);
         self.tell(address, event)
     }
 
@@ -89,8 +105,8 @@ impl Topic {
     }
 
     /// Shows somebody who is seen here as something else.
-    pub(super) fn change_status(&mut self, address: Address, user: UserId, status: Status) -> bool {
-        let event = self.roster.change_status(user, status);
+    pub(super) fn change_status(&mut self, address: Address, user: UserId, shown: &Shown) -> bool {
+        let event = self.roster.change_status(user, shown);
         self.tell(address, event);
         false
     }

@@ -18,7 +18,7 @@ crate::on_both!(
 );
 
 /// Epochs that have not been before.
-fn fresh() -> impl FnMut() -> String + Send + 'static {
+pub(crate) fn fresh() -> impl FnMut() -> String + Send + 'static {
     let mut count = 0;
     move || {
         count += 1;
@@ -27,7 +27,7 @@ fn fresh() -> impl FnMut() -> String + Send + 'static {
 }
 
 /// Places to restore into: a new directory and, if there is a server, a new database.
-async fn places(world: &World) -> Vec<(Location, Option<(Server, String)>)> {
+pub(crate) async fn places(world: &World) -> Vec<(Location, Option<(Server, String)>)> {
     let mut places = vec![(Location::Sqlite(world.file("restored")), None)];
     if let Some(server) = Server::find() {
         let (name, url) = server.create().await;
@@ -47,7 +47,7 @@ async fn check_copy(copy: &Store, owner: &Owner, log: &[Message]) {
     let found = copy.search(owner.tenant, room, &words("number 7"), None, 0, 10).await.unwrap();
     assert_eq!(found.iter().map(|message| message.seq).collect::<Vec<_>>(), [8]);
     assert_eq!(copy.users(owner.tenant, 10).await.unwrap()[0].user, owner.user);
-    assert_eq!(copy.status(owner.tenant, owner.user.id).await.unwrap(), Some(ChosenStatus::Invisible));
+    assert_eq!(copy.appearance(owner.tenant, owner.user.id).await.unwrap(), Some(ChosenStatus::Invisible.into()));
 }
 
 /// Whoever looks into the database sees when it was restored.
@@ -93,7 +93,7 @@ async fn a_restored_copy_has_everything_but_nobody_signed_in(world: Arc<World>) 
         appender.append(message).await.unwrap();
     }
     let log = world.log(owner.tenant, room).await;
-    assert!(world.store.set_status(owner.tenant, owner.user.id, ChosenStatus::Invisible).await.unwrap());
+    assert!(world.store.set_appearance(owner.tenant, owner.user.id, ChosenStatus::Invisible.into()).await.unwrap());
     let secret = world.digest();
     assert!(world.store.create_session(world.session(owner.tenant, owner.user.id, secret)).await.unwrap());
     let invite = world.invite(Some(room), None);
@@ -232,7 +232,7 @@ async fn only_a_backup_is_restored_and_only_into_nothing(world: Arc<World>) {
         .unwrap();
     drop(conn);
     let newer = restore(&place, &later, fresh(), NOW).await;
-    assert!(matches!(newer, Err(BackupError::NewerSchema { found: 99, known: 3 })), "{newer:?}");
+    assert!(matches!(newer, Err(BackupError::NewerSchema { found: 99, known: 4 })), "{newer:?}");
 
     // An empty database gives way.
     Store::open(&place).await.unwrap().close().await;

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a story ends where it goes wrong")]
 
 mod admissions;
+mod agents;
 mod appending;
 mod backups;
 mod commits;

@@ -90,7 +90,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     conn.close().unwrap();
     let before = fs::read(&file).unwrap();
     let opened = Store::open(&location).await;
-    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 3 })), "{opened:?}");
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 4 })), "{opened:?}");
     assert!(fs::read(&file).unwrap() == before);
 }
 
@@ -107,13 +107,16 @@ async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree(
     }
     run(&url, "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')").await;
     let opened = Store::open(&location).await;
-    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 3 })), "{opened:?}");
+    assert!(matches!(opened, Err(OpenError::NewerSchema { found: 99, known: 4 })), "{opened:?}");
     server.drop(&name).await;
 }
 
 /// Makes a database one of the time when users had no status and rooms no calls.
 const FIRST: &str = "DROP TABLE session_grants; DROP TABLE quick_rooms; DROP TABLE seats; DROP TABLE meetings; \
-                     DROP INDEX idx_keys_visitors; ALTER TABLE users DROP COLUMN status; \
+                     DROP INDEX idx_keys_visitors; DROP TABLE read_marks; DROP TABLE mentions; \
+                     ALTER TABLE users DROP COLUMN status; ALTER TABLE users DROP COLUMN about; \
+                     ALTER TABLE rooms DROP COLUMN agent_budget; ALTER TABLE rooms DROP COLUMN agent_share; \
+                     ALTER TABLE rooms DROP COLUMN agents_paused; ALTER TABLE rooms DROP COLUMN person_seq; \
                      DELETE FROM refinery_schema_history WHERE version > 1";
 
 /// Has `age` make a database an old one, and opens it again.
@@ -124,7 +127,7 @@ async fn check_renewal(location: Location, age: impl AsyncFnOnce()) {
     age().await;
     let again = Store::open(&world.location).await.unwrap();
     assert_eq!(again.users(owner.tenant, 10).await.unwrap()[0].user, owner.user);
-    assert_eq!(again.status(owner.tenant, owner.user.id).await.unwrap(), Some(ChosenStatus::Online));
+    assert_eq!(again.appearance(owner.tenant, owner.user.id).await.unwrap(), Some(ChosenStatus::Online.into()));
     again.close().await;
 }
 
@@ -171,7 +174,7 @@ async fn looking_at_a_file_leaves_nothing_behind() {
     drop(conn);
     let before = contents(&data);
     for looked in [inspect(&location).await.map(drop), Store::open_existing(&location).await.map(drop)] {
-        assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 3 })), "{looked:?}");
+        assert!(matches!(looked, Err(OpenError::OlderSchema { found: 0, known: 4 })), "{looked:?}");
     }
     assert!(contents(&data)[OsStr::new("meet-ai.db")] == before[OsStr::new("meet-ai.db")]);
 }
@@ -208,7 +211,7 @@ async fn looking_and_backing_up_change_nothing_in_postgres() {
         for looked in looked.into_iter().chain([backed_up.map(drop)]) {
             let expected = match &looked {
                 Err(OpenError::NothingThere { .. }) => !older,
-                Err(OpenError::OlderSchema { found: 0, known: 3 }) => older,
+                Err(OpenError::OlderSchema { found: 0, known: 4 }) => older,
                 _ => false,
             };
             assert!(expected, "{looked:?}");

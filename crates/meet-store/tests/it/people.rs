@@ -276,14 +276,14 @@ async fn nothing_of_one_tenant_is_there_for_another(world: Arc<World>) {
 async fn a_status_is_kept_for_its_user_alone(world: Arc<World>) {
     let (owner, foreign) = (world.owner().await, world.owner().await);
     let zoe = world.user(owner.tenant, "Zoe", Kind::Human).await;
-    let status = async |tenant, user| world.store.status(tenant, user).await.unwrap();
+    let status = async |tenant, user| world.store.appearance(tenant, user).await.unwrap().map(|seen| seen.status);
     assert_eq!(status(owner.tenant, zoe.id).await, Some(ChosenStatus::Online));
     for chosen in [ChosenStatus::Away, ChosenStatus::Busy, ChosenStatus::Invisible, ChosenStatus::Online] {
-        assert!(world.store.set_status(owner.tenant, zoe.id, chosen).await.unwrap());
+        assert!(world.store.set_appearance(owner.tenant, zoe.id, chosen.into()).await.unwrap());
         assert_eq!(status(owner.tenant, zoe.id).await, Some(chosen));
         assert_eq!(status(owner.tenant, owner.user.id).await, Some(ChosenStatus::Online));
     }
     assert_eq!(status(foreign.tenant, zoe.id).await, None);
-    assert!(!world.store.set_status(foreign.tenant, zoe.id, ChosenStatus::Busy).await.unwrap());
+    assert!(!world.store.set_appearance(foreign.tenant, zoe.id, ChosenStatus::Busy.into()).await.unwrap());
     assert_eq!(status(owner.tenant, zoe.id).await, Some(ChosenStatus::Online));
 }

@@ -185,6 +185,8 @@ impl World {
             epoch: "e1".into(),
             created_at: NOW,
             expires_at: None,
+            agent_budget: 0,
+            agent_share: 0,
         }
     }
 
@@ -213,6 +215,7 @@ impl World {
             created_at: NOW,
             judged_at: NOW,
             caps: Caps::default(),
+            mentions: Vec::new(),
         }
     }
 

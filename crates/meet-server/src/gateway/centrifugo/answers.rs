@@ -84,7 +84,7 @@ impl From<Error> for Refusal {
             Error::Invalid(_) | Error::UnknownCursor(_) | Error::TooLarge(_) | Error::Text(_) => {
                 refused(ErrorCode::BadRequest)
             }
-            Error::IdempotencyConflict | Error::NameTaken(_) | Error::RoomFull => own(409),
+            Error::IdempotencyConflict | Error::NameTaken(_) | Error::RoomFull | Error::Stopped(..) => own(409),
             Error::QuotaExceeded | Error::DiskFull => own(507),
             other => {
                 tracing::warn!(
@@ -158,8 +158,8 @@ impl Peer {
                 let subscription = self.app.listen(Some(member), &self.connection, place).await?;
                 let data = match address.channel {
                     Channel::User(user) => {
-                        let status = self.app.own_choice(member.tenant, user).await?;
-                        json(&UserEvent::Status { status })
+                        let chosen = self.app.own_choice(member.tenant, user).await?;
+                        json(&UserEvent::Status { status: chosen.status, about: chosen.said() })
                     }
                     _ => Bytes::new(),
                 };

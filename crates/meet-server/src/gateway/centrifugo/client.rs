@@ -112,7 +112,8 @@ fn disconnect(reason: CloseReason) -> DisconnectCode {
         CloseReason::TooSlow => DisconnectCode::Slow,
         // A new token of the same credential would not be had, so there is no use in coming back.
         CloseReason::CredentialEnded => DisconnectCode::InvalidToken,
-        CloseReason::RoomGone => DisconnectCode::ForceReconnect,
+        // Only room sockets hold a name alone.
+        CloseReason::RoomGone | CloseReason::TakenOver => DisconnectCode::ForceReconnect,
         CloseReason::Failed => DisconnectCode::ServerError,
     }
 }

@@ -212,13 +212,14 @@ impl Server {
             room: room.parse().unwrap(),
             user: user.id,
             sender: name.clone(),
-            sender_type: Kind::Agent,
+            sender_type: Kind::Human,
             content: Content::parse(format!("unheard {n}"), 32_768).unwrap(),
             reply_to: None,
             idempotency: None,
             created_at: self.clock.now(),
             judged_at: self.clock.now(),
             caps: Caps::default(),
+            mentions: Vec::new(),
         };
         let stored = join_all((0..count).map(|n| appender.append(message(n)))).await;
         assert!(stored.into_iter().all(|outcome| matches!(outcome, Ok(AppendOutcome::Stored(_)))));

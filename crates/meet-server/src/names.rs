@@ -1,0 +1,224 @@
+//! The names that can be mentioned in each tenant, and where: all of its users', and in a room those of its own guests.
+//!
+//! They are read once, when somebody writes an `@` or filters by a name, and kept up from then on, so that whoever reads
+//! along with a filter knows of those who came later.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use meet_api::{Message, RoomId, TenantId, UserId, text::fold};
+use meet_store::KnownUser;
+use tokio::sync::OnceCell;
+
+use crate::{
+    app::App,
+    error::Error,
+    mention::{Book, longest, places, stands_at_start},
+};
+
+/// The most names of a tenant that are known: its newest.
+const MAX_KNOWN: u32 = 10_000;
+/// The most names that are remembered of all tenants together, about; beyond it they are read anew.
+const MAX_REMEMBERED: usize = 200_000;
+/// The most users that one message mentions.
+const MAX_MENTIONED: usize = 50;
+
+/// The names of a tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    book: RwLock<Book<Vec<Bearer>>>,
+    read: OnceCell<()>,
+}
+
+/// A user who bears a name.
+#[derive(Debug)]
+struct Bearer {
+    user: UserId,
+    /// The rooms that a guest is held to.
+    rooms: Option<Vec<RoomId>>,
+}
+
+impl Bearer {
+    fn is_in(&self, room: RoomId) -> bool {
+        self.rooms.as_ref().is_none_or(|rooms| rooms.contains(&room))
+    }
+}
+
+impl Names {
+    fn add(&self, known: impl IntoIterator<Item = KnownUser>) {
+        let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
+        for KnownUser { id, folded, rooms } in known {
+            let bearers = book.entry(folded).or_default();
+            match bearers.iter_mut().find(|bearer| bearer.user == id) {
+                None => bearers.push(Bearer { user: id, rooms }),
+                Some(bearer) => bearer.rooms = rooms,
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.book.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whom a text mentions in a room besides `writer`, in its order, each once.
+    fn mentioned(&self, content: &str, room: RoomId, writer: UserId) -> Vec<UserId> {
+        let text = fold(content);
+        let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
+        let mut users = Vec::new();
+        for place in places(&text) {
+            let Some((_, bearers)) = longest(&book, place, |bearers| is_known(bearers, room)) else { continue };
+            let here = bearers.iter().filter(|bearer| bearer.is_in(room)).map(|bearer| bearer.user);
+            for user in here.filter(|user| *user != writer) {
+                if !users.contains(&user) {
+                    users.push(user);
+                }
+            }
+            if users.len() >= MAX_MENTIONED {
+                break;
+            }
+        }
+        users.truncate(MAX_MENTIONED);
+        users
+    }
+}
+
+fn is_known(bearers: &[Bearer], room: RoomId) -> bool {
+    bearers.iter().any(|bearer| bearer.is_in(room))
+}
+
+/// Which messages a reader wants, by whom they speak to.
+#[derive(Debug, Clone)]
+pub(crate) struct Addressed {
+    /// The folded name.
+    pub(crate) name: String,
+    /// Whether those that mention nobody who is known are wanted too.
+    pub(crate) or_nobody: bool,
+    /// Who is known.
+    pub(crate) names: Arc<Names>,
+    /// The room that is read.
+    pub(crate) room: RoomId,
+}
+
+impl Addressed {
+    /// Whether a message speaks to the name.
+    pub(crate) fn admits(&self, message: &Message) -> bool {
+        if !message.content.contains('@') {
+            return self.or_nobody;
+        }
+        let text = fold(&message.content);
+        let book = self.names.book.read().unwrap_or_else(PoisonError::into_inner);
+        let mut is_to_somebody = false;
+        for place in places(&text) {
+            let known = longest(&book, place, |bearers| is_known(bearers, self.room)).map(|(name, _)| name);
+            let is_longer = known.is_some_and(|known| known.len() > self.name.len());
+            if !is_longer && stands_at_start(place, &self.name) {
+                return true;
+            }
+            is_to_somebody |= known.is_some();
+        }
+        self.or_nobody && !is_to_somebody
+    }
+}
+
+/// The names of all tenants in which somebody asked for them.
+#[derive(Default)]
+pub(crate) struct Directory(Mutex<HashMap<TenantId, Arc<Names>>>);
+
+impl Directory {
+    fn of(&self, tenant: TenantId) -> Arc<Names> {
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tenants.contains_key(&tenant)
+            && tenants.values().map(|names| names.len().max(1)).sum::<usize>() >= MAX_REMEMBERED
+        {
+            tenants.clear();
+        }
+        Arc::clone(tenants.entry(tenant).or_default())
+    }
+
+    /// Notes a user who is new in a tenant, or a guest in a room.
+    pub(crate) fn add(&self, tenant: TenantId, user: KnownUser) {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).map(Arc::clone);
+        // Where nobody asked yet, it is read with all others.
+        if let Some(names) = names {
+            names.add([user]);
+        }
+    }
+
+    /// Forgets a tenant that is gone.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+    }
+}
+
+impl App {
+    /// The names of a tenant.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn names(&self, tenant: TenantId) -> Result<Arc<Names>, Error> {
+        let names = self.directory().of(tenant);
+        let read = async || {
+            names.add(self.store().known_users(tenant, MAX_KNOWN).await?);
+            Ok::<_, Error>(())
+        };
+        names.read.get_or_try_init(read).await?;
+        Ok(names)
+    }
+
+    /// Whom a text mentions in a room besides its writer.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn mentioned(
+        &self,
+        tenant: TenantId,
+        room: RoomId,
+        content: &str,
+        writer: UserId,
+    ) -> Result<Vec<UserId>, Error> {
+        if !content.contains('@') {
+            return Ok(Vec::new());
+        }
+        Ok(self.names(tenant).await?.mentioned(content, room, writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn room(n: u128) -> RoomId {
+        RoomId::from_uuid(Uuid::from_u128(n))
+    }
+
+    fn user(n: u128, name: &str, rooms: Option<Vec<RoomId>>) -> KnownUser {
+        KnownUser { id: UserId::from_uuid(Uuid::from_u128(n)), folded: fold(name), rooms }
+    }
+
+    fn ids(users: &[u128]) -> Vec<UserId> {
+        users.iter().map(|n| UserId::from_uuid(Uuid::from_u128(*n))).collect()
+    }
+
+    #[test]
+    fn a_guest_is_mentioned_in_its_own_room_only() {
+        let names = Names::default();
+        names.add([user(1, "Ann", None), user(2, "Ann Lee", Some(vec![room(1)]))]);
+        let writer = ids(&[9])[0];
+        assert_eq!(names.mentioned("@ann lee?", room(1), writer), ids(&[2]));
+        assert_eq!(names.mentioned("@ann lee?", room(2), writer), ids(&[1]), "who is not here is not meant");
+        assert_eq!(names.mentioned("@ann, @Ann", room(1), ids(&[1])[0]), ids(&[]), "nobody mentions itself");
+    }
+
+    #[test]
+    fn so_many_are_mentioned_and_each_once() {
+        let names = Names::default();
+        names.add((0..100).map(|n| user(n, &format!("u{n}x"), None)));
+        let text: String = (0..100).chain(0..100).map(|n| format!("@u{n}x ")).collect();
+        let mentioned = names.mentioned(&text, room(1), ids(&[0])[0]);
+        assert_eq!(mentioned, ids(&(1..=50).collect::<Vec<_>>()));
+    }
+}

@@ -1,0 +1,140 @@
+//! How far each user has read each room, kept for whoever comes back, and what somebody tells of its work meanwhile.
+
+use meet_api::{Reading, Room, User, request::NewLog, text::line};
+
+use crate::{
+    app::App,
+    auth::{Member, Who},
+    error::Error,
+    hub::{Address, Publication},
+    limits::{Bucket, Subject},
+    rooms::{RoomAccess, RoomWriter},
+    tokens::Named,
+};
+
+/// How often in a minute a user may move its marks, or a key those of all its names: each move is written.
+const MAX_MARKS: u64 = 600;
+/// How often in a minute a user may tell what it is doing, or a key for all its names: each line goes to all in a room.
+const MAX_LOGS: u64 = 120;
+/// The longest line of that, in characters.
+const MAX_LOG: usize = 1000;
+
+impl App {
+    /// Notes that a user of the member has read a room up to `seq`, and tells its other connections; a mark never goes
+    /// back.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without a `seq`, [`Error::UnknownCursor`] for one above the head, [`Error::ReadOnly`] in a room
+    /// of others, [`Error::RateLimited`].
+    pub async fn mark_read(
+        &self,
+        member: &Member,
+        access: &RoomAccess,
+        user: &User,
+        seq: Option<u64>,
+    ) -> Result<Reading, Error> {
+        let seq = seq.ok_or_else(|| Error::Invalid("seq is required: the newest message that was read".into()))?;
+        if access.is_foreign() {
+            return Err(Error::ReadOnly);
+        }
+        if seq > access.room.head_seq {
+            return Err(Error::UnknownCursor("seq"));
+        }
+        let now = self.clock().monotonic();
+        self.limits().windows.take(Bucket::Marks, own_share(member, user), MAX_MARKS, now)?;
+        let reading = self.store().mark_read(access.tenant, access.room.id, user.id, seq).await?;
+        let reading = reading.ok_or(Error::RoomNotFound)?;
+        let own = Address::user(access.tenant, user.id);
+        self.hub().publish(own, &[Publication::read(own, reading).into()]);
+        Ok(reading)
+    }
+
+    /// The user that a member is, or none for a bare key that names none.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] when a guest has the name, [`Error::Forbidden`] when a session names another than its own.
+    pub(crate) async fn user_if_named(&self, member: &Member, named: Named) -> Result<Option<User>, Error> {
+        match (&member.who, &named.name) {
+            (Who::Key, None) => Ok(None),
+            _ => self.user_of(member, named).await.map(Some),
+        }
+    }
+
+    /// The user that a caller is in a room of its tenant, if it is one.
+    ///
+    /// # Errors
+    /// As [`App::user_if_named`].
+    pub(crate) async fn reader_of(
+        &self,
+        caller: Option<&Member>,
+        named: Named,
+        access: &RoomAccess,
+    ) -> Result<Option<User>, Error> {
+        match caller.filter(|_| !access.is_foreign()) {
+            Some(member) => self.user_if_named(member, named).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A room with how far its caller has read it.
+    ///
+    /// # Errors
+    /// As [`App::user_if_named`].
+    pub(crate) async fn as_read_by(
+        &self,
+        caller: Option<&Member>,
+        named: Named,
+        access: &RoomAccess,
+        room: Room,
+    ) -> Result<Room, Error> {
+        match (caller, self.reader_of(caller, named, access).await?) {
+            (Some(member), Some(user)) => {
+                let read = self.with_readings(member, &user, vec![room.clone()]).await?;
+                Ok(read.into_iter().next().unwrap_or(room))
+            }
+            _ => Ok(room),
+        }
+    }
+
+    /// Fills in how far a user has read each of these rooms; those of another tenant than the member's stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn with_readings(
+        &self,
+        member: &Member,
+        user: &User,
+        mut rooms: Vec<Room>,
+    ) -> Result<Vec<Room>, Error> {
+        let ids = rooms.iter().map(|room| room.id).collect();
+        let readings = self.store().readings(member.tenant, user.id, ids).await?;
+        let mut readings = readings.into_iter().peekable();
+        for room in &mut rooms {
+            if let Some(reading) = readings.next_if(|reading| reading.room_id == room.id) {
+                room.read_seq = Some(reading.read_seq);
+                room.unread = Some(reading.unread);
+                room.mentions = Some(reading.mentions);
+            }
+        }
+        Ok(rooms)
+    }
+
+    /// Tells a room what a user of the member is doing; nothing of it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Text`] for what is no line of text, [`Error::RateLimited`].
+    pub fn log(&self, member: &Member, room: &RoomWriter, user: &User, body: &NewLog) -> Result<(), Error> {
+        let text = body.text.as_deref().ok_or_else(|| Error::Invalid("text is required".into()))?;
+        let text = line("text", MAX_LOG, text)?;
+        let now = self.clock().monotonic();
+        self.limits().windows.take(Bucket::Logs, own_share(member, user), MAX_LOGS, now)?;
+        let address = room.address();
+        self.hub().publish(address, &[Publication::log(address, user, text).into()]);
+        Ok(())
+    }
+}
+
+/// Names cost nothing, so what a bare key does for them is counted together.
+fn own_share(member: &Member, user: &User) -> Subject {
+    member.session.map_or(Subject::Tenant(member.tenant), |_| Subject::User(user.id))
+}

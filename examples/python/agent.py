@@ -1,8 +1,6 @@
 """Answers whoever mentions it, in every room that it reaches: nothing twice, and nothing missed while it was away."""
 
-import asyncio
-import json
-import os
+import asyncio, json, os
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -14,8 +12,8 @@ HEADERS = {"Authorization": f"Bearer {os.environ['MEET_AI_KEY']}", "X-Meet-Name"
 
 
 def api(method, path, body=None, **headers):
-    data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(URL + path, data, {**HEADERS, **headers}, method=method), timeout=30) as response:
+    request = Request(URL + path, body and json.dumps(body).encode(), {**HEADERS, **headers}, method=method)
+    with urlopen(request, timeout=30) as response:
         return json.loads(response.read() or "null")
 
 
@@ -50,11 +48,10 @@ class Mentions(ClientEventHandler):
             await self.on_connected(context)
 
 
-async def token():
-    return (await asyncio.to_thread(api, "POST", "/realtime/connection-token", {}))["token"]
-
-
 async def main():
+    async def token():
+        return (await asyncio.to_thread(api, "POST", "/realtime/connection-token"))["token"]
+
     await Client(URL.replace("http", "ws", 1) + "/connection/websocket", events=Mentions(), get_token=token).connect()
     await asyncio.Future()
 

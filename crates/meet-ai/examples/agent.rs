@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p meet-ai --example agent -- ROOM_ID NAME`, with the server and the key as for `meet-ai` itself.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use meet_ai::client::{
     Client, ClientError, History,
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let room: RoomId = words.next().ok_or("which room? ROOM_ID NAME")?.parse()?;
     let name = words.next().unwrap_or_else(|| "scout".to_owned());
     let client = Client::from_surroundings()?.speaking_as(Speaker::agent(&name));
-    let (clock, mut backoff) = (Clock::system(), Backoff::new(FIRST_WAIT, LONGEST_WAIT));
+    let (clock, mut backoff) = (Clock::system(), Backoff::new(Duration::from_millis(500), Duration::from_secs(30)));
     loop {
         match answer_mentions(&client, room, &name).await {
             Ok(()) => backoff.reset(),
@@ -30,9 +30,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 }
-
-const FIRST_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Answers what mentions the agent behind its place, waiting for it, and moves the place on.
 async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<(), ClientError> {

@@ -1,7 +1,7 @@
 //! Coming in, and as whom the bearer of a bare key asks.
 
 use meet_api::{
-    Kind, Room, RoomId,
+    Kind,
     request::{SessionInfo, SignIn},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -60,11 +60,6 @@ impl Client {
     /// As what to be seen, and what to say of oneself; what is absent stays.
     pub async fn set_status(&self, body: &Value) -> Result<Value, ClientError> {
         self.change(Method::PUT, self.endpoint(&["presence", "status"]), body).await
-    }
-
-    /// Changes what is named of a room; its owner may.
-    pub async fn patch_room(&self, room: RoomId, body: &Value) -> Result<Room, ClientError> {
-        self.change(Method::PATCH, self.endpoint(&["api", "rooms", &room.to_string()]), body).await
     }
 
     /// Ends the session that is the credential.

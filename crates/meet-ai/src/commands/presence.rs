@@ -63,10 +63,10 @@ pub(crate) async fn who(args: WhoArgs) -> Outcome {
         .members
         .iter()
         .map(|member| {
-            let about = &serde_json::to_value(member).unwrap_or_default()["about"];
-            let said = |name: &str| about[name].as_str().unwrap_or_default().to_owned();
             let (kind, status) = (member.kind.as_str().to_owned(), member.status.as_str().to_owned());
-            [member.name.clone(), kind, status, said("doing"), said("note")]
+            let about = member.about.clone().unwrap_or_default();
+            let doing = about.doing.map(|doing| doing.as_str().to_owned());
+            [member.name.clone(), kind, status, doing.unwrap_or_default(), about.note.unwrap_or_default()]
         })
         .collect();
     output::line(&output::table(["NAME", "KIND", "STATUS", "DOING", "NOTE"], &rows))?;

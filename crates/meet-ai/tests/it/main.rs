@@ -15,3 +15,4 @@ mod machine;
 mod secrets;
 mod skill;
 mod starting;
+mod taking_part;

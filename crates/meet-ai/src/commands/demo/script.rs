@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use meet_api::{
     Kind, Message, Room, RoomId,
-    request::{CreateRoom, SendMessage},
+    request::{CreateRoom, SendMessage, UpdateRoom},
 };
 use meet_server::Clock;
 use serde_json::json;
@@ -19,10 +19,10 @@ use crate::client::{
 
 /// How long a line stands before the next.
 const PACE: Duration = Duration::from_millis(1800);
-/// How often agents may speak in a row here; few, so that one sees what happens then.
+/// How much agents may say in a row here, and one of them: little, so that one sees what happens then.
 const BUDGET: u64 = 6;
 const SHARE: u64 = 4;
-/// For how many of these a person's word lifts the guard.
+/// The agents, and what they are here for.
 const AGENTS: [(&str, &str); 2] = [("scout", "reads and reports"), ("fixer", "mends what is broken")];
 
 /// Who is on the stage.
@@ -37,8 +37,8 @@ struct Stage {
 pub(super) async fn play(client: Client, is_fast: bool) -> Result<(), ClientError> {
     let wanted = CreateRoom { name: Some("release 1.4".to_owned()), ..CreateRoom::default() };
     let room: Room = client.create_room(&wanted).await?;
-    let rules = json!({ "agent_budget": BUDGET, "agent_share": SHARE });
-    client.patch_room(room.id, &rules).await?;
+    let rules = UpdateRoom { agent_budget: Some(BUDGET), agent_share: Some(SHARE), ..UpdateRoom::default() };
+    client.update_room(room.id, &rules).await?;
     let pace = if is_fast { Duration::ZERO } else { PACE };
     let stage = Stage { client, room: room.id, clock: Clock::system(), pace };
     let present = try_join_all(AGENTS.map(|(name, _)| stage.is_here(name)));

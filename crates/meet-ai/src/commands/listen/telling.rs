@@ -22,6 +22,9 @@ use crate::{
 /// How long the end of a listener may wait until its place is kept.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long a place stands at least before the next is kept: servers take a number of them in a minute.
+const BETWEEN_PLACES: Duration = Duration::from_secs(1);
+
 /// What is told by which listener.
 pub(super) struct Telling {
     client: Client,
@@ -79,19 +82,21 @@ impl Telling {
     /// Tells what is new, for as long as it is polled.
     pub(super) async fn keep_telling(&self) {
         let (mut doing, mut place) = (self.doing.subscribe(), self.place.subscribe());
-        loop {
-            tokio::select! {
-                // Both senders are here.
-                _ = doing.changed() => {
-                    let now = *doing.borrow_and_update();
-                    self.tell_doing(now).await;
-                }
-                _ = place.changed() => {
-                    let now = *place.borrow_and_update();
-                    self.keep_place(now).await;
-                }
+        // Neither ends: both senders are here.
+        let doings = async {
+            while doing.changed().await.is_ok() {
+                let now = *doing.borrow_and_update();
+                self.tell_doing(now).await;
             }
-        }
+        };
+        let places = async {
+            while place.changed().await.is_ok() {
+                let now = *place.borrow_and_update();
+                self.keep_place(now).await;
+                tokio::time::sleep(BETWEEN_PLACES).await;
+            }
+        };
+        tokio::join!(doings, places);
     }
 
     /// Keeps the place once more, if it moved since.

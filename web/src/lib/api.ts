@@ -132,10 +132,10 @@ export const api = {
   publicRooms: () => take<Room[]>(server.GET('/api/public/rooms')),
   room: (id: string) => take<RoomDetails>(server.GET('/api/rooms/{id}', { params: inRoom(id) })),
   createRoom: (name: string, visibility: Visibility) => take<Room>(server.POST('/api/rooms', { body: { name, visibility } })),
-  updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body: body as object })),
+  updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body })),
   deleteRoom: (id: string) => take<void>(server.DELETE('/api/rooms/{id}', { params: inRoom(id) })),
   markRead: (id: string, seq: number) =>
-    take<Reading>((keyless.PUT as (path: string, init: object) => Promise<Answer>)('/api/rooms/{id}/read', { params: inRoom(id), body: { seq } })),
+    take<Reading>(keyless.PUT('/api/rooms/{id}/read', { params: inRoom(id), body: { seq } })),
   presence: (id: string) =>
     take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 

@@ -167,7 +167,6 @@ export class OpenRoom {
 
   /** Takes what the server says of the room's agents, with its messages up to the room's head counted. */
   heed({ agents, head_seq }: Room): void {
-    if (!agents) return;
     this.rules = agents;
     this.#counted = head_seq;
     this.#count();

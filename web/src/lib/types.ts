@@ -14,31 +14,14 @@ export type Visibility = Schemas['Visibility'];
 export type Status = Schemas['Status'];
 export type ChosenStatus = Schemas['ChosenStatus'];
 
-/** What agents may say among themselves in a room; without a `remaining`, any number of messages. */
-export interface AgentRules {
-  paused: boolean;
-  budget: number;
-  share: number;
-  remaining: number | null;
-}
-/** How far somebody has read a room, and what stands behind that. */
-export interface Reading {
-  room_id: string;
-  read_seq: number;
-  unread: number;
-  mentions: number;
-}
-export type Doing = 'listening' | 'working' | 'waiting';
-/** What somebody says of itself. */
-export interface About {
-  doing?: Doing | null;
-  note?: string | null;
-  model?: string | null;
-  role?: string | null;
-}
+export type AgentRules = Whole<Schemas['AgentRules']>;
+export type Reading = Schemas['Reading'];
+export type Doing = Schemas['Doing'];
+export type About = Schemas['About'];
 
+type PlaceOfReader = Partial<Omit<Reading, 'room_id'>>;
 /** Rooms of one's own say how far one has read them; those that the connection tells of do not. */
-export type Room = Omit<Whole<Schemas['Room']>, 'agents' | keyof Reading> & { agents?: AgentRules } & Partial<Omit<Reading, 'room_id'>>;
+export type Room = Omit<Whole<Schemas['Room']>, 'agents' | keyof PlaceOfReader> & { agents: AgentRules } & PlaceOfReader;
 export type Media = Schemas['Media'];
 export type CallParticipant = Schemas['CallParticipant'];
 /** A room, and who is in its call. */
@@ -55,11 +38,10 @@ export type Invite = Whole<Schemas['Invite']>;
 export type NewInvite = Whole<Schemas['NewInvite']>;
 
 export type SendMessage = Pick<Schemas['SendMessage'], 'sender' | 'sender_type' | 'reply_to'> & { content: string };
-export type RoomPatch = Pick<Schemas['UpdateRoom'], 'name' | 'visibility' | 'history' | 'media'> & {
-  agent_budget?: number;
-  agent_share?: number;
-  agents_paused?: boolean;
-};
+export type RoomPatch = Pick<
+  Schemas['UpdateRoom'],
+  'name' | 'visibility' | 'history' | 'media' | 'agent_budget' | 'agent_share' | 'agents_paused'
+>;
 
 /** What comes on the channels of the connection that belong to no room. A type that is not listed here is ignored. */
 export type LiveEvent =

@@ -37,6 +37,7 @@ export function room(more: Partial<Room> = {}): Room {
     online: 0,
     created_at: '2026-02-07T12:00:00.000Z',
     expires_at: null,
+    agents: { paused: false, budget: 50, share: 25, remaining: 50 },
     ...more,
   };
 }

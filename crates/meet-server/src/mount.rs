@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 pub use axum::body::Body;
@@ -35,6 +36,9 @@ use crate::{
 const PATH: &str = "/mcp";
 /// The longest answer that the local door gives: the fullest page of history fits well, all of it escaped.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// How long an open stream may still answer when its credential has ended: by then what was asked is refused, and
+/// whoever is told so does not wait on.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How much of a plain refusal is passed on.
 const MAX_SENTENCE: usize = 4 * 1024;
 /// Nothing is published to a mounted stream; it is only told when it has to end.
@@ -165,7 +169,12 @@ async fn answer(mounted: Mounted, request: Request<Body>, stay: Stay) -> Result<
 
 /// A stream that keeps its place until it ends, and ends when it has to.
 fn open(body: Body, stay: Stay) -> Body {
-    let ended = stay.ended();
+    let reason = stay.ended();
+    let ended = async move {
+        if reason.await == CloseReason::CredentialEnded {
+            tokio::time::sleep(LAST_WORD).await;
+        }
+    };
     let held = body.into_data_stream().map(move |chunk| {
         let _held = &stay;
         chunk

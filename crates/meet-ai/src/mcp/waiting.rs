@@ -70,6 +70,7 @@ pub(super) async fn wait(
     let polling = poll(turn, room, history, Duration::from_secs(seconds));
     tokio::pin!(polling);
     let started = turn.clock.monotonic();
+    tell(context, 0.0, seconds).await;
     loop {
         tokio::select! {
             biased;

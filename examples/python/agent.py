@@ -1,6 +1,6 @@
 """Answers whoever mentions it, in every room that it reaches: nothing twice, and nothing missed while it was away."""
 
-import asyncio, json, os
+import asyncio, json, os, re
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -14,7 +14,7 @@ HEADERS = {"Authorization": f"Bearer {os.environ['MEET_AI_KEY']}", "X-Meet-Name"
 def api(method, path, body=None, **headers):
     request = Request(URL + path, body and json.dumps(body).encode(), {**HEADERS, **headers}, method=method)
     with urlopen(request, timeout=30) as response:
-        return json.loads(response.read() or "null")
+        return json.loads(response.read() or "null"), response.headers.get("Link", "")
 
 
 def think(message):
@@ -23,25 +23,25 @@ def think(message):
 
 
 def answer_mentions():
-    for room in api("GET", "/api/rooms"):
-        path = f"/api/rooms/{room['id']}"
-        unread = f"/messages?mentions={quote(NAME)}&after_seq={room['read_seq']}&limit=1000"
-        for message in api("GET", path + unread) if room["mentions"] else []:
-            said = {"sender": NAME, "sender_type": "agent", "content": think(message), "reply_to": message["id"]}
-            # The same key for the same question: an answer whose place was not kept yet is not given twice.
-            api("POST", path + "/messages", said, **{"Idempotency-Key": f"answer-{message['id']}"})
-            api("PUT", path + "/read", {"seq": message["seq"]})
+    for room in api("GET", "/api/rooms?limit=1000")[0]:
+        path, place = f"/api/rooms/{room['id']}", room["read_seq"]
+        while place < room["head_seq"]:
+            page, link = api("GET", f"{path}/messages?mentions={quote(NAME)}&after_seq={place}")
+            for message in page:
+                said = {"sender": NAME, "sender_type": "agent", "content": think(message), "reply_to": message["id"]}
+                # The same key for the same question: one whose place was not kept yet is not answered twice.
+                api("POST", path + "/messages", said, **{"Idempotency-Key": f"answer-{message['id']}"})
+            following = re.search(r'after_seq=(\d+)[^>]*>; rel="next"', link)
+            place = int(following[1]) if following else room["head_seq"]
+            api("PUT", path + "/read", {"seq": place})
 
 
 class Mentions(ClientEventHandler):
-    turn = asyncio.Lock()
-
     async def on_connected(self, _):  # Anew perhaps: what was missed comes first.
-        async with self.turn:
-            try:
-                await asyncio.to_thread(answer_mentions)
-            except OSError as error:  # A refusal, such as the loop guard's 409, leaves the mention for the next time.
-                print(error)
+        try:
+            await asyncio.to_thread(answer_mentions)
+        except OSError as error:  # A refusal, such as the loop guard's 409, leaves the mention for the next time.
+            print(error)
 
     async def on_publication(self, context):
         if context.pub.data.get("type") == "mention":
@@ -50,7 +50,7 @@ class Mentions(ClientEventHandler):
 
 async def main():
     async def token():
-        return (await asyncio.to_thread(api, "POST", "/realtime/connection-token"))["token"]
+        return (await asyncio.to_thread(api, "POST", "/realtime/connection-token"))[0]["token"]
 
     await Client(URL.replace("http", "ws", 1) + "/connection/websocket", events=Mentions(), get_token=token).connect()
     await asyncio.Future()

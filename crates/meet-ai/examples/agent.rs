@@ -37,7 +37,8 @@ async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<()
     let place = client.mark_read(room, 0).await?["read_seq"].as_u64().unwrap_or(0);
     let mentions = Some(name.to_owned());
     let history = History { after_seq: Some(place), mentions, wait: Some(60), ..History::default() };
-    for message in client.messages(room, &history).await?.messages {
+    let page = client.messages(room, &history).await?;
+    for message in page.messages {
         let said = SendMessage {
             sender: Some(name.to_owned()),
             sender_type: Some(Kind::Agent),
@@ -46,9 +47,8 @@ async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<()
         };
         // The same key for the same question: an answer whose place was not kept yet is not given twice.
         client.send_message(room, &said, &format!("answer-{}", message.id)).await?;
-        client.mark_read(room, message.seq).await?;
     }
-    Ok(())
+    client.mark_read(room, page.next.or(page.head_seq).unwrap_or(place)).await.map(drop)
 }
 
 /// Put your model here. What the message says is data: it gives no orders and no rights.

@@ -134,8 +134,9 @@ export const api = {
   createRoom: (name: string, visibility: Visibility) => take<Room>(server.POST('/api/rooms', { body: { name, visibility } })),
   updateRoom: (id: string, body: RoomPatch) => take<Room>(server.PATCH('/api/rooms/{id}', { params: inRoom(id), body })),
   deleteRoom: (id: string) => take<void>(server.DELETE('/api/rooms/{id}', { params: inRoom(id) })),
+  /** Goes out also when the page is left right after. */
   markRead: (id: string, seq: number) =>
-    take<Reading>(keyless.PUT('/api/rooms/{id}/read', { params: inRoom(id), body: { seq } })),
+    take<Reading>(keyless.PUT('/api/rooms/{id}/read', { params: inRoom(id), body: { seq }, keepalive: true })),
   presence: (id: string) =>
     take<{ members: PresenceMember[]; watching: number }>(server.GET('/api/rooms/{id}/presence', { params: inRoom(id) })),
 

@@ -5,11 +5,13 @@ import { ApiError } from './api';
 import { Again } from './backoff';
 import type { Reading } from './types';
 
-/** So long what is read is gathered before it is told. */
-const PAUSE_MS = 300;
+/** So long what is read next is gathered before it is told. */
+const PAUSE_MS = 500;
 
 interface Mark {
   seq: number;
+  /** Whether it is being told, or will be. */
+  telling: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
   again: Again;
 }
@@ -26,10 +28,13 @@ export class Marking {
 
   /** The reader has read a room up to `seq`. */
   read(room: string, seq: number): void {
-    const mark = this.#marks.get(room) ?? { seq: 0, timer: undefined, again: new Again() };
+    const mark = this.#marks.get(room) ?? { seq: 0, telling: false, timer: undefined, again: new Again() };
     this.#marks.set(room, mark);
+    if (seq === mark.seq) return;
     mark.seq = seq;
-    mark.timer ??= setTimeout(() => void this.#tell(room, mark), PAUSE_MS);
+    if (mark.telling) return;
+    // The page may be left at once, so that the first one does not wait.
+    void this.#tell(room, mark);
   }
 
   /** Another reader follows. */
@@ -44,6 +49,7 @@ export class Marking {
   async #tell(room: string, mark: Mark): Promise<void> {
     const isCurrent = () => this.#marks.get(room) === mark;
     const { seq } = mark;
+    mark.telling = true;
     try {
       const reading = await this.#send(room, seq);
       if (!isCurrent()) return;
@@ -58,6 +64,9 @@ export class Marking {
       else mark.again.later(() => void this.#tell(room, mark));
       return;
     }
-    mark.timer = mark.seq !== seq ? setTimeout(() => void this.#tell(room, mark), PAUSE_MS) : undefined;
+    mark.timer = setTimeout(() => {
+      mark.telling = false;
+      if (mark.seq !== seq) void this.#tell(room, mark);
+    }, PAUSE_MS);
   }
 }

@@ -68,10 +68,10 @@ describe('what is told of what was read', () => {
   });
   afterEach(() => vi.useRealTimers());
 
-  it('is the newest place, once', async () => {
+  it('is the first place at once, and then the newest', async () => {
     for (let seq = 1; seq <= 50; seq++) marking.read('room-1', seq);
     await vi.runAllTimersAsync();
-    expect(sent).toEqual([50]);
+    expect(sent).toEqual([1, 50]);
     expect(answered).toEqual([reading(50, 0, 0)]);
   });
 
@@ -107,8 +107,9 @@ describe('what is told of what was read', () => {
 
   it('is nothing of a reader who is gone', async () => {
     marking.read('room-1', 7);
+    marking.read('room-1', 8);
     marking.stop();
     await vi.runAllTimersAsync();
-    expect(sent).toEqual([]);
+    expect([sent, answered]).toEqual([[7], []]);
   });
 });

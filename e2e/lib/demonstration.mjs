@@ -1,4 +1,4 @@
-// A running `meet-ai demo` whose lines follow each other at once, and who watches it.
+// A running `meet-ai demo`, and who watches it.
 import { spawn } from 'node:child_process';
 
 import { Person } from './person.mjs';
@@ -9,11 +9,12 @@ export class Demonstration {
   #folder;
   #people = [];
 
-  static async start() {
+  /** Starts it; its lines follow each other at once, unless they shall be watched. */
+  static async start({ fast = true } = {}) {
     const demonstration = new Demonstration();
     demonstration.#folder = await temporaryFolder();
     const home = demonstration.#folder.path;
-    const child = spawn(binary, ['demo', '--no-browser', '--fast'], {
+    const child = spawn(binary, ['demo', '--no-browser', ...(fast ? ['--fast'] : [])], {
       cwd: home,
       env: { PATH: process.env.PATH, HOME: home, TMPDIR: home, LANG: 'C.UTF-8' },
       stdio: ['ignore', 'pipe', 'pipe'],

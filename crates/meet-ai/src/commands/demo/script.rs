@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use meet_api::{
-    Kind, Message, Room, RoomId,
+    ErrorCode, Kind, Message, Room, RoomId,
     request::{CreateRoom, SendMessage, UpdateRoom},
 };
 use meet_server::Clock;
@@ -20,8 +20,10 @@ use crate::client::{
 /// How long a line stands before the next.
 const PACE: Duration = Duration::from_millis(1800);
 /// How much agents may say in a row here, and one of them: little, so that one sees what happens then.
-const BUDGET: u64 = 6;
-const SHARE: u64 = 4;
+const BUDGET: u64 = 4;
+const SHARE: u64 = 3;
+/// For how many lines whoever watches may take the word, before the person of the play does.
+const PATIENCE: u32 = 10;
 /// The agents, and what they are here for.
 const AGENTS: [(&str, &str); 2] = [("scout", "reads and reports"), ("fixer", "mends what is broken")];
 
@@ -78,8 +80,9 @@ impl Stage {
         for (name, _) in AGENTS {
             self.does(name, "waiting", "a person has the word").await?;
         }
-        self.rest().await;
-        self.person("Enough, you two. Tagging now.").await?;
+        if !self.somebody_else_speaks().await? {
+            self.person("Enough, you two. Tagging now.").await?;
+        }
         let last = self.say("scout", Kind::Agent, "1.4 is tagged.").await?;
         for (name, _) in AGENTS {
             self.does(name, "listening", "").await?;
@@ -89,17 +92,25 @@ impl Stage {
 
     /// Two agents thank each other until the guard of the room stops them.
     async fn become_polite(&self) -> Result<(), ClientError> {
-        let thanks = ["Thank you, @fixer!", "Thank you, @scout, for the kind words!"];
-        for turn in 0..50 {
-            let (name, _) = AGENTS[turn % AGENTS.len()];
+        let thanks = ["Thank you, @scout!", "My pleasure, @fixer. Thank *you*!"];
+        for turn in 0..BUDGET {
+            let (name, text) = if turn % 2 == 0 { ("fixer", thanks[0]) } else { ("scout", thanks[1]) };
             self.rest().await;
-            match self.say(name, Kind::Agent, thanks[turn % thanks.len()]).await {
+            match self.say(name, Kind::Agent, text).await {
                 Ok(_) => {}
-                Err(ClientError::Refused { status, .. }) if status == 409 => return Ok(()),
+                Err(error) if is_stopped(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Whether whoever watches says something while the agents must be silent.
+    async fn somebody_else_speaks(&self) -> Result<bool, ClientError> {
+        let head = self.client.room(self.room).await?.head_seq;
+        let wait = Some((self.pace * PATIENCE).as_secs());
+        let history = History { after_seq: Some(head), wait, ..History::default() };
+        Ok(!self.client.messages(self.room, &history).await?.messages.is_empty())
     }
 
     /// Keeps an agent in the room for as long as it is polled.
@@ -136,7 +147,7 @@ impl Stage {
         match self.say(name, Kind::Agent, &text).await {
             Ok(_) => {}
             // The guard, or a pause by the owner: a person looks at it right now.
-            Err(ClientError::Refused { status, .. }) if status == 409 => {}
+            Err(error) if is_stopped(&error) => {}
             Err(error) => return Err(error),
         }
         self.does(name, "listening", "").await
@@ -173,4 +184,10 @@ impl Stage {
     async fn rest(&self) {
         tokio::time::sleep(self.pace).await;
     }
+}
+
+/// Whether the loop guard, or a pause, keeps an agent from speaking.
+fn is_stopped(error: &ClientError) -> bool {
+    let ClientError::Refused { body, .. } = error else { return false };
+    matches!(body.code, ErrorCode::AgentsPaused | ErrorCode::AgentBudgetSpent | ErrorCode::AgentShareSpent)
 }

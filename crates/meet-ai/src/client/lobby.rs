@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meet_api::{Room, frame::LobbyEvent};
+use meet_api::{Message, Room, frame::UserEvent};
 use reqwest::{Method, Response};
 
 use super::{ANSWER_TIMEOUT, Client, ClientError};
@@ -24,6 +24,8 @@ pub struct LobbyEvents {
 pub enum Told {
     /// A room is new, or its head moved.
     Room(Box<Room>),
+    /// A message mentions the caller.
+    Mention(Box<Message>),
     /// Something else, or nothing for a while.
     Other,
 }
@@ -56,10 +58,20 @@ impl LobbyEvents {
 
 fn told(event: &[u8]) -> Told {
     let text = String::from_utf8_lossy(event);
-    let data: String = text.lines().filter_map(|line| line.strip_prefix("data:")).collect();
-    match serde_json::from_str(&data) {
-        Ok(LobbyEvent::RoomCreated(room) | LobbyEvent::RoomUpdated(room)) => Told::Room(Box::new(room)),
-        Ok(LobbyEvent::RoomDeleted { .. }) | Err(_) => Told::Other,
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim_start).unwrap_or_default()
+    };
+    let data = field("data");
+    match field("event") {
+        "room_created" | "room_updated" => {
+            serde_json::from_str(data).map_or(Told::Other, |room| Told::Room(Box::new(room)))
+        }
+        "mention" => match serde_json::from_str(data) {
+            Ok(UserEvent::Mention { message }) => Told::Mention(Box::new(message)),
+            _ => Told::Other,
+        },
+        _ => Told::Other,
     }
 }
 
@@ -68,8 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_room_tells_nothing() {
-        assert!(matches!(told(b":\n\n"), Told::Other));
-        assert!(matches!(told(b"event: room_deleted\ndata: {\"type\":\"room_deleted\"}\n\n"), Told::Other));
+    fn rooms_and_mentions_are_told_and_nothing_else() {
+        let room = r#"{"id":"01900000-0000-7000-8000-000000000002","name":"a","visibility":"private","media":"audio","bot_enabled":false,"head_seq":3,"epoch":"e","online":0,"created_at":"2026-02-07T12:00:00.000Z","expires_at":null,"agents":{"paused":false,"budget":50,"share":25,"remaining":50}}"#;
+        let event = format!("event: room_updated\ndata: {room}\n\n");
+        let Told::Room(room) = told(event.as_bytes()) else { panic!("{event}") };
+        assert_eq!(room.head_seq, 3);
+        for other in [":\n\n", "event: room_deleted\ndata: {\"id\":\"x\"}\n\n", "event: room_updated\ndata: 7\n\n"] {
+            assert!(matches!(told(other.as_bytes()), Told::Other), "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use secrecy::ExposeSecret as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use super::server::{chain, config_file, load};
 use crate::{
@@ -95,8 +95,10 @@ fn start_logging(config: &Config) -> Outcome {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| {
         Failure::usage(format!("MEET_AI_LOG is not a filter such as info or meet_server=debug,warn: {error}"))
     })?;
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // The SDK of MCP tells what was said in its sessions, which nobody is to read here, whatever the filter says.
+    let is_ours_to_tell = filter_fn(|metadata| !metadata.target().starts_with("rmcp"));
+    tracing_subscriber::registry().with(lines).with(filter).with(is_ours_to_tell).init();
     Ok(())
 }
 

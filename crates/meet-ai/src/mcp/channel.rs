@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use meet_api::{Message, Room, RoomId};
+use meet_api::{Message, RoomId};
 use meet_server::Clock;
 use rmcp::{
     RoleServer,
@@ -66,14 +66,17 @@ async fn follow(
         if is_first {
             places.insert(room.id, room.head_seq);
         } else {
-            catch_up(&turn, peer, places, &room).await?;
+            catch_up(&turn, peer, places, (room.id, room.head_seq)).await?;
         }
     }
     backoff.reset();
     while let Some(told) = events.next().await {
-        if let Told::Room(room) = told {
-            catch_up(&turn, peer, places, &room).await?;
-        }
+        let moved = match told {
+            Told::Room(room) => (room.id, room.head_seq),
+            Told::Mention(message) => (message.room_id, message.seq),
+            Told::Other => continue,
+        };
+        catch_up(&turn, peer, places, moved).await?;
     }
     Ok(())
 }
@@ -88,27 +91,28 @@ async fn turn(own: &Own, client_name: &str) -> Result<Turn, ClientError> {
     Ok(Turn { client, clock: Clock::system(), user, name, model: None, role: None })
 }
 
-/// Reads on in a room that moved. One that was not known is new, and all of it is news.
+/// Reads on in a room that moved up to `head`. One that was not known is new, and all of it is news.
 async fn catch_up(
     turn: &Turn,
     peer: &Peer<RoleServer>,
     places: &mut HashMap<RoomId, u64>,
-    room: &Room,
+    (room, head): (RoomId, u64),
 ) -> Result<(), ClientError> {
-    let mut place = places.get(&room.id).copied().unwrap_or(0);
-    // After a restore the numbers may have gone back.
-    place = place.min(room.head_seq);
-    while place < room.head_seq {
+    let mut place = places.get(&room).copied().unwrap_or(0);
+    if place > head {
+        // What was told in between is read already; after a restore the numbers begin anew, and so does this place.
+        place = place.min(turn.client.room(room).await?.head_seq);
+    }
+    while place < head {
         let mentions = Some(turn.name.clone());
         let history = History { after_seq: Some(place), mentions, limit: Some(LIMIT), ..History::default() };
-        let page = turn.client.messages(room.id, &history).await?;
+        let page = turn.client.messages(room, &history).await?;
         for message in page.messages.iter().filter(|message| !turn.is_own(message)) {
             push(turn, peer, message).await;
         }
-        let Some(next) = page.next else { break };
-        place = next;
+        place = page.next.or(page.head_seq).unwrap_or(head).max(place + 1);
     }
-    places.insert(room.id, room.head_seq.max(place));
+    places.insert(room, place);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod flow;
 mod joining;
 mod listening;
 mod machine;
+mod mcp;
 mod secrets;
 mod skill;
 mod starting;

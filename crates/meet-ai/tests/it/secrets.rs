@@ -50,6 +50,7 @@ fn a_next_page_elsewhere_is_asked_of_the_same_server() {
         "id": "01900000-0000-7000-8000-000000000001", "name": "a", "visibility": "private", "media": "audio",
         "bot_enabled": false, "head_seq": 0, "epoch": "e", "online": 0, "created_at": "2026-02-07T12:00:00.123Z",
         "expires_at": null,
+        "agents": { "paused": false, "budget": 50, "share": 25, "remaining": 50 },
     }]);
     let link = format!("link: <{}/api/rooms?after=x>; rel=\"next\"\r\n", thief.url);
     let server = Fake::start(vec![Answer::Http("200 OK", link, room.to_string()), Answer::json("200 OK", "[]")]);
@@ -66,6 +67,7 @@ fn names_and_messages_cannot_command_a_terminal() {
         "id": "01900000-0000-7000-8000-000000000001", "name": format!("general{osc}"), "visibility": "private",
         "media": "audio", "bot_enabled": false, "head_seq": 0, "epoch": "e", "online": 0,
         "created_at": "2026-02-07T12:00:00.123Z", "expires_at": null,
+        "agents": { "paused": false, "budget": 50, "share": 25, "remaining": 50 },
     }]);
     let hostile = Fake::start(vec![Answer::json("200 OK", room.to_string())]);
     let refusing =
@@ -149,6 +151,8 @@ fn the_most_talkative_log_holds_no_secret_no_query_and_no_message() {
     let guest = said("POST", "/api/session", "", &json!({ "invite": invite, "name": "gil" }).to_string());
     let session = text(&guest["token"]);
     said("POST", &messages, &session, r#"{"content": 5}"#);
+    said("POST", &format!("/api/rooms/{room}/log"), &session, r#"{"text": "the-line-itself"}"#);
+    said("PUT", "/presence/status", &session, r#"{"about": {"doing": "working", "note": "the-note-itself"}}"#);
     let connection = text(&said("POST", "/realtime/connection-token", &session, "")["token"]);
     let subscription = text(&said("POST", &format!("/api/rooms/{room}/subscribe-token"), &session, "")["token"]);
     let signing = fs::read_to_string(machine.work().join("data/signing-keys.toml")).unwrap();
@@ -161,7 +165,14 @@ fn the_most_talkative_log_holds_no_secret_no_query_and_no_message() {
     assert!(log.contains("/api/rooms/{id}/messages"), "requests are not logged: {log}");
     let secrets = [&key, &session, &invite, &rotated, &owner, &connection, &subscription, &signing[0], &signing[1]];
     assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
-    let texts = ["the-message-itself", "the-query-itself", "wrong-credential", "metrics-secret"];
+    let texts = [
+        "the-message-itself",
+        "the-query-itself",
+        "the-line-itself",
+        "the-note-itself",
+        "wrong-credential",
+        "metrics-secret",
+    ];
     for secret in secrets.into_iter().map(String::as_str).chain(texts) {
         assert!(!log.contains(secret), "{secret} stands in the log");
     }

@@ -17,14 +17,27 @@ use crate::app::App;
 use super::answer::error_answer;
 
 /// What scripts of listed origins may read of an answer besides its body.
-const EXPOSED: [&str; 7] =
-    ["link", "x-head-seq", "x-epoch", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+const EXPOSED: [&str; 8] = [
+    "link",
+    "mcp-session-id",
+    "x-head-seq",
+    "x-epoch",
+    "retry-after",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+];
 
 /// What scripts of listed origins may send besides a body.
-const TAKEN: [HeaderName; 5] = [
+const TAKEN: [HeaderName; 10] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("x-meet-kind"),
     HeaderName::from_static("x-meet-name"),
 ];

@@ -19,8 +19,8 @@ Examples:
 
 const INSTALL_HELP: &str = "\
 Without --dir it goes where the agents of this user look: ~/.claude/skills where there is a
-~/.claude (Claude Code), and ~/.agents/skills (Codex, Gemini CLI, Cursor, opencode and others)
-where there is one of theirs, or none at all.
+~/.claude (Claude Code), and ~/.agents/skills (Codex, Gemini CLI, Copilot, opencode and others)
+where there is a directory of theirs, or of nobody's.
 
 What is there already and is another text is left alone, unless --force says to replace it.";
 

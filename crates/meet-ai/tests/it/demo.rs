@@ -95,3 +95,20 @@ fn a_demonstration_that_the_system_ends_leaves_nothing_either() {
     assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
     assert_eq!(fs::read_dir(machine.work()).unwrap().count(), 0);
 }
+
+#[test]
+fn whoever_watches_may_take_the_play_apart() {
+    let machine = Machine::new();
+    let mut demo = Demo::start(&machine);
+    let room = demo.room();
+    let path = format!("/api/rooms/{room}");
+    demo.ask("PATCH", &path, r#"{"agents_paused": true}"#);
+    demo.ask("PATCH", &path, r#"{"agents_paused": false}"#);
+    demo.hears(&room, "1.4 is tagged.");
+    demo.ask("DELETE", &path, "");
+    let told = demo.server.process.stderr.next();
+    assert!(told.contains("the server goes on"), "{told}");
+    assert_eq!(demo.ask("GET", "/api/rooms", ""), json!([]));
+    demo.server.process.signal(Signal::TERM);
+    assert!(demo.server.process.wait().success());
+}

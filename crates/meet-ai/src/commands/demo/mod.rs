@@ -17,7 +17,8 @@ use crate::{
     commands::server::chain,
     connection::{Connection, Source},
     failure::{Failure, Outcome},
-    mcp, output,
+    mcp,
+    output::{self, escape},
     server_url::ServerUrl,
     signals::Signals,
 };
@@ -50,19 +51,22 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
     tokio::pin!(serving);
     let showing = async {
         invite(link.expose_secret(), args.no_browser);
-        script::play(client, args.fast).await
+        if let Err(error) = script::play(client, args.fast).await {
+            // Whoever watches owns the room, and may have deleted it.
+            output::note(&format!("the play is over ({}); the server goes on", escape(&error.to_string())));
+        }
+        std::future::pending().await
     };
-    let outcome = tokio::select! {
-        served = &mut serving => return served.map_err(|error| refused(&error)),
-        Err(error) = showing => Err(error.into()),
-        () = signals.next() => Ok(()),
-    };
-    let _ = stop.send(());
     tokio::select! {
-        served = serving => served.map_err(|error| refused(&error))?,
+        served = &mut serving => return served.map_err(|error| refused(&error)),
+        () = showing => {}
         () = signals.next() => {}
     }
-    outcome
+    let _ = stop.send(());
+    tokio::select! {
+        served = serving => served.map_err(|error| refused(&error)),
+        () = signals.next() => Ok(()),
+    }
 }
 
 /// A client as the owner of the server, who may name anybody.

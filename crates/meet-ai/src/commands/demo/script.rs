@@ -83,7 +83,7 @@ impl Stage {
         if !self.somebody_else_speaks().await? {
             self.person("Enough, you two. Tagging now.").await?;
         }
-        let last = self.say("scout", Kind::Agent, "1.4 is tagged.").await?;
+        let last = self.agent("scout", "1.4 is tagged.").await?;
         for (name, _) in AGENTS {
             self.does(name, "listening", "").await?;
         }
@@ -159,9 +159,15 @@ impl Stage {
         self.say("Mara", Kind::Human, text).await.map(drop)
     }
 
-    async fn agent(&self, name: &str, text: &str) -> Result<(), ClientError> {
+    /// An agent of the play says something, as soon as whoever watches lets agents speak.
+    async fn agent(&self, name: &str, text: &str) -> Result<Message, ClientError> {
         self.rest().await;
-        self.say(name, Kind::Agent, text).await.map(drop)
+        loop {
+            match self.say(name, Kind::Agent, text).await {
+                Err(error) if is_stopped(&error) => tokio::time::sleep(PACE).await,
+                said => return said,
+            }
+        }
     }
 
     async fn say(&self, name: &str, kind: Kind, text: &str) -> Result<Message, ClientError> {

@@ -285,6 +285,7 @@ async fn read_unread(turn: &Turn, arguments: JsonObject) -> Answer {
     let asked: Unread = read(arguments)?;
     let limit = limit(asked.limit)?;
     let room = room(turn, &asked.room).await?;
+    turn.enter(room);
     let marker = match asked.done {
         Some(done) => turn.client.mark_read(room, done).await?,
         None => serde_json::to_value(turn.client.room(room).await?).unwrap_or_default(),
@@ -342,6 +343,7 @@ async fn create_room(turn: &Turn, arguments: JsonObject) -> Answer {
 async fn send_message(turn: &Turn, arguments: JsonObject) -> Answer {
     let asked: Saying = read(arguments)?;
     let room = room(turn, &asked.room).await?;
+    turn.enter(room);
     let is_key = turn.user.is_none();
     let body = SendMessage {
         sender: is_key.then(|| turn.name.clone()),

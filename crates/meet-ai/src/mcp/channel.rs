@@ -18,11 +18,10 @@ use serde_json::json;
 
 use super::{
     quote::{Quoted, entry},
-    turn::{Own, Turn, presentable},
+    turn::{Own, Turn},
 };
 use crate::client::{
-    Client, ClientError, History, Told,
-    people::Speaker,
+    ClientError, History, Told,
     retry::{Backoff, chance},
 };
 
@@ -59,7 +58,7 @@ async fn follow(
     places: &mut HashMap<RoomId, u64>,
     backoff: &mut Backoff,
 ) -> Result<(), ClientError> {
-    let turn = turn(own, client_name).await?;
+    let turn = Turn::unasked(own, client_name).await?;
     let is_first = places.is_empty();
     let mut events = turn.client.lobby().await?;
     for room in turn.client.rooms().await? {
@@ -79,16 +78,6 @@ async fn follow(
         catch_up(&turn, peer, places, moved).await?;
     }
     Ok(())
-}
-
-async fn turn(own: &Own, client_name: &str) -> Result<Turn, ClientError> {
-    let user = own.user().await?;
-    let name = match &user {
-        Some(user) => user.name.clone(),
-        None => own.name.clone().unwrap_or_else(|| presentable(client_name)),
-    };
-    let client: Client = own.client.clone().speaking_as(Speaker::agent(&name));
-    Ok(Turn { client, clock: Clock::system(), user, name, model: None, role: None })
 }
 
 /// Reads on in a room that moved up to `head`. One that was not known is new, and all of it is news.

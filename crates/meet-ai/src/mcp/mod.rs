@@ -13,6 +13,7 @@
 //!
 //! **Cancelling.** `notifications/cancelled` ends a wait at once; so does hanging up on a stateless request.
 
+mod attending;
 mod calls;
 mod channel;
 mod definitions;

@@ -46,6 +46,8 @@ impl Sessions {
     pub(super) fn new() -> Self {
         let mut kept = LocalSessionManager::default();
         kept.session_config.keep_alive = Some(IDLE);
+        // An answer that nobody took is not kept: any number of them could be asked for, and all can be asked again.
+        kept.session_config.completed_cache_ttl = Duration::ZERO;
         Self { kept, known: Mutex::default(), clock: Clock::system() }
     }
 

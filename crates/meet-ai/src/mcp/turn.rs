@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use meet_api::{Kind, Message, User, text::fold, text::folds_to};
+use meet_api::{Kind, Message, RoomId, User, text::fold, text::folds_to};
 use meet_server::{Clock, LocalDoor};
 use percent_encoding::percent_decode;
 use rmcp::{ErrorData, RoleServer, service::RequestContext};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::attending::Attending;
 use crate::client::{Client, ClientError, people::Speaker};
 
 /// Who an agent is whose client does not say what it is.
@@ -37,12 +38,13 @@ pub(crate) struct Own {
     /// What it is there for.
     pub(crate) role: Option<String>,
     user: OnceCell<Option<User>>,
+    attending: Attending,
 }
 
 impl Own {
     /// One whose user is not known yet.
     pub(crate) fn new(client: Client, name: Option<String>, model: Option<String>, role: Option<String>) -> Self {
-        Self { client, name, model, role, user: OnceCell::new() }
+        Self { client, name, model, role, user: OnceCell::new(), attending: Attending::default() }
     }
 
     /// The user of the session; `None` for a bare key. Asked once.
@@ -61,6 +63,7 @@ pub(super) struct Turn {
     pub(super) name: String,
     pub(super) model: Option<String>,
     pub(super) role: Option<String>,
+    own: Option<Arc<Own>>,
 }
 
 impl Turn {
@@ -91,7 +94,29 @@ impl Turn {
             None => wanted.unwrap_or_else(|| presentable(&client_name)),
         };
         let client = client.speaking_as(Speaker::agent(&name));
-        Ok(Self { client, clock: Clock::system(), user, name, model, role })
+        let own = match origin {
+            Origin::Own(own) => Some(Arc::clone(own)),
+            Origin::Visitors => None,
+        };
+        Ok(Self { client, clock: Clock::system(), user, name, model, role, own })
+    }
+
+    /// A turn that no request asked for.
+    pub(super) async fn unasked(own: &Own, client_name: &str) -> Result<Self, ClientError> {
+        let user = own.user().await?;
+        let name = match &user {
+            Some(user) => user.name.clone(),
+            None => own.name.clone().unwrap_or_else(|| presentable(client_name)),
+        };
+        let client = own.client.clone().speaking_as(Speaker::agent(&name));
+        Ok(Self { client, clock: Clock::system(), user, name, model: None, role: None, own: None })
+    }
+
+    /// Is seen in a room from here on, where the caller has a process of its own.
+    pub(super) fn enter(&self, room: RoomId) {
+        if let Some(own) = &self.own {
+            own.attending.enter(&self.client, room);
+        }
     }
 
     /// Whether the caller itself wrote the message.

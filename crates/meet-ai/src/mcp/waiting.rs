@@ -54,6 +54,7 @@ pub(super) async fn wait(
         return Err(Trouble::Arguments(format!("wait must be 1 to {MOST} seconds")));
     }
     let room = calls::room(turn, &asked.room).await?;
+    turn.enter(room);
     let after = match asked.after {
         Some(after) => after,
         None => turn.client.room(room).await?.head_seq,

@@ -184,3 +184,29 @@ fn a_server_that_is_not_there_is_a_tools_answer() {
     let answer = agent.call("list_rooms", json!({}));
     assert_eq!((&answer["isError"], &answer["structuredContent"]["code"]), (&json!(true), &json!("unreachable")));
 }
+
+#[test]
+fn an_agent_is_seen_in_the_rooms_that_it_uses_with_what_it_says_of_itself() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let key = key(&machine, &server);
+    let args = ["--name", "scout", "--model", "some model", "--role", "tests"];
+    let mut agent = Agent::greeted(&machine, &server, &key, &args, "program");
+    let made = agent.call("create_room", json!({ "name": "standup" }));
+    let room = made["structuredContent"]["id"].as_str().unwrap().to_owned();
+    agent.call("set_status", json!({ "doing": "working", "note": "the build" }));
+    agent.call("send_message", json!({ "room": room, "text": "here I am" }));
+    let members = || {
+        let (status, body) = server.http("GET", &format!("/api/rooms/{room}/presence"), &key, "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["members"].as_array().unwrap().clone()
+    };
+    let seen = std::iter::repeat_with(&members).find(|members| !members.is_empty()).unwrap();
+    assert_eq!((&seen[0]["name"], &seen[0]["kind"]), (&json!("scout"), &json!("agent")));
+    let about = json!({ "doing": "working", "note": "the build", "model": "some model", "role": "tests" });
+    assert_eq!(seen[0]["about"], about);
+    let Agent { mut process, input, .. } = agent;
+    drop(input);
+    assert!(process.wait().success());
+    assert!(std::iter::repeat_with(&members).any(|members| members.is_empty()));
+}

@@ -7,7 +7,6 @@ export const parts = {
   drawer: () => import('../components/RoomDrawer.svelte'),
   invite: () => import('../components/InviteDialog.svelte'),
   join: () => import('../pages/JoinPage.svelte'),
-  key: () => import('../pages/KeyPage.svelte'),
   newRoom: () => import('../components/NewRoomDialog.svelte'),
   people: () => import('../components/PeopleDialog.svelte'),
   search: () => import('../components/SearchDialog.svelte'),

@@ -1,5 +1,6 @@
 // The lines that bring an agent: whatever its name is, they are one invite and nothing else.
 
+import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { quoted, ways, type Bringing } from '../lib/bring';
 
@@ -24,6 +25,11 @@ describe('the lines', () => {
     for (const [word, safe] of Object.entries(words)) expect(quoted(word)).toBe(safe);
     expect(line('shell', { name: "it's" })).toContain(`--name 'it'\\''s' && `);
     expect(line('shell', { name: '--help' })).toContain(`--name=--help && `);
+  });
+
+  it('are TypeScript where they say so', () => {
+    const made = ts.transpileModule(line('typescript', { name: "it's `${1}`" }), { reportDiagnostics: true });
+    expect(made.diagnostics).toEqual([]);
   });
 
   it('keep a name in its place in a program', () => {

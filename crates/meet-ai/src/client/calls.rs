@@ -1,11 +1,13 @@
 //! The operations beside rooms and messages: who is there, what was read, searching, calls, and what owners do.
 
 use meet_api::{
-    Message, Room, RoomId, RoomPresence,
-    request::{CreateInvite, NewConferenceToken, NewInvite, RealtimeConfig, RealtimeToken, UpdateRoom},
+    About, Guard, Message, Reading, Room, RoomId, RoomPresence,
+    request::{
+        CreateInvite, MarkRead, NewConferenceToken, NewInvite, NewLog, OwnStatus, RealtimeConfig, RealtimeToken,
+        SetStatus, UpdateRoom,
+    },
 };
 use reqwest::Method;
-use serde_json::{Value, json};
 
 use super::{Client, ClientError};
 
@@ -23,25 +25,30 @@ impl Client {
     }
 
     /// Notes that the user has read a room up to this message; it never goes back.
-    pub async fn mark_read(&self, room: RoomId, seq: u64) -> Result<Value, ClientError> {
+    pub async fn mark_read(&self, room: RoomId, seq: u64) -> Result<Reading, ClientError> {
         let url = self.endpoint(&["api", "rooms", &room.to_string(), "read"]);
-        self.change(Method::PUT, url, &json!({ "seq": seq })).await
+        self.change(Method::PUT, url, &MarkRead { seq: Some(seq) }).await
+    }
+
+    /// As what to be seen, and what to say of oneself; what is absent stays.
+    pub async fn set_status(&self, body: &SetStatus) -> Result<OwnStatus, ClientError> {
+        self.change(Method::PUT, self.endpoint(&["presence", "status"]), body).await
     }
 
     /// Says what the user is doing, in place of all that it said of itself before.
-    pub async fn set_about(&self, about: &Value) -> Result<Value, ClientError> {
-        self.change(Method::PUT, self.endpoint(&["presence", "status"]), &json!({ "about": about })).await
+    pub async fn set_about(&self, about: About) -> Result<OwnStatus, ClientError> {
+        self.set_status(&SetStatus { status: None, about: Some(about) }).await
     }
 
     /// Tells who is in a room what the user is doing; it is stored nowhere.
     pub async fn log(&self, room: RoomId, text: &str) -> Result<(), ClientError> {
         let url = self.endpoint(&["api", "rooms", &room.to_string(), "log"]);
-        let request = super::with_json(self.request(Method::POST, url), &json!({ "text": text }));
+        let request = super::with_json(self.request(Method::POST, url), &NewLog { text: Some(text.to_owned()) });
         self.send(request).await.map(drop)
     }
 
     /// How much agents may still say in a room without a person, and the caller itself.
-    pub async fn guard(&self, room: RoomId) -> Result<Value, ClientError> {
+    pub async fn guard(&self, room: RoomId) -> Result<Guard, ClientError> {
         self.get(self.endpoint(&["api", "rooms", &room.to_string(), "guard"])).await
     }
 

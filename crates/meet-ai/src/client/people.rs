@@ -9,7 +9,6 @@ use reqwest::{
     Method, Request,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use serde_json::Value;
 
 use super::{Client, ClientError, with_json};
 
@@ -55,11 +54,6 @@ impl Client {
     pub async fn sign_in(&self, body: &SignIn) -> Result<SessionInfo, ClientError> {
         let request = Request::new(Method::POST, self.endpoint(&["api", "session"]));
         self.read(self.send(with_json(request, body)).await?).await
-    }
-
-    /// As what to be seen, and what to say of oneself; what is absent stays.
-    pub async fn set_status(&self, body: &Value) -> Result<Value, ClientError> {
-        self.change(Method::PUT, self.endpoint(&["presence", "status"]), body).await
     }
 
     /// Ends the session that is the credential.

@@ -34,7 +34,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Rooms(args) => rooms::list(&args).await,
         Command::SendMessage(args) => messages::send(args).await,
         Command::Poll(args) => messages::poll(args).await,
-        Command::Listen(args) => listen::run(args).await,
+        Command::Listen(args) => Box::pin(listen::run(args)).await,
         Command::Unread(args) => reading::unread(args).await,
         Command::MarkRead(args) => reading::mark(args).await,
         Command::Status(args) => presence::set(args).await,

@@ -1,7 +1,7 @@
 //! `status`, `log`, `who` and `whoami`: what an agent shows of itself, and what it sees of others.
 
-use meet_api::{RoomPresence, text::fold};
-use serde_json::{Map, Value, json};
+use meet_api::{About, ChosenStatus, Doing, Guard, RoomPresence, request::SetStatus, text::fold};
+use serde_json::json;
 
 use crate::{
     args::{Activity, ClientArgs, LogArgs, Reachable, StatusArgs, WhoArgs},
@@ -13,29 +13,25 @@ use crate::{
 
 /// `status`.
 pub(crate) async fn set(args: StatusArgs) -> Outcome {
-    let about = about(args.doing, args.note.as_deref(), args.model.as_deref(), args.role.as_deref());
+    let about = about(args.doing, args.note, args.model, args.role);
     if about.is_none() && args.status.is_none() {
         return Err(Failure::usage("there is nothing to say: give --doing, --note, --model, --role or --status"));
     }
     let client = commands::client_as(&args.client, args.identity.name.as_deref()).await?;
-    let status = args.status.map(Reachable::word);
-    let mut body = Map::new();
-    body.extend(status.map(|status| ("status".to_owned(), status.into())));
-    body.extend(about.map(|about| ("about".to_owned(), about)));
-    let own = client.set_status(&body.into()).await?;
+    let status = args.status.map(Reachable::chosen);
+    let own = client.set_status(&SetStatus { status, about }).await?;
     if args.client.json { output::json(&own) } else { Ok(()) }
 }
 
 /// What an agent says of itself, as the server takes it; `None` when that is nothing.
 pub(crate) fn about(
     doing: Option<Activity>,
-    note: Option<&str>,
-    model: Option<&str>,
-    role: Option<&str>,
-) -> Option<Value> {
-    let said = [("doing", doing.map(Activity::word)), ("note", note), ("model", model), ("role", role)];
-    let said: Map<_, _> = said.into_iter().filter_map(|(name, word)| Some((name.to_owned(), word?.into()))).collect();
-    (!said.is_empty()).then(|| said.into())
+    note: Option<String>,
+    model: Option<String>,
+    role: Option<String>,
+) -> Option<About> {
+    let about = About { doing: doing.map(Activity::doing), note, model, role };
+    (about != About::default()).then_some(about)
 }
 
 /// `log`.
@@ -75,14 +71,14 @@ pub(crate) async fn who(args: WhoArgs) -> Outcome {
 }
 
 /// What agents may still say, in a sentence.
-fn in_words(guard: &Value) -> String {
-    if guard["paused"] == true {
+fn in_words(guard: &Guard) -> String {
+    if guard.agents.paused {
         return "agents are paused here: the owner lets them go on".to_owned();
     }
-    let Some(remaining) = guard["remaining"].as_u64() else {
+    let Some(remaining) = guard.agents.remaining else {
         return "agents may say any number of messages".to_owned();
     };
-    let own = guard["own_remaining"].as_u64().map(|own| format!(", you {own} of them")).unwrap_or_default();
+    let own = guard.own_remaining.map(|own| format!(", you {own} of them")).unwrap_or_default();
     format!("agents may say {remaining} more messages{own}, until a person speaks")
 }
 
@@ -117,23 +113,23 @@ pub(crate) async fn identified(client: Client, name: &str) -> Result<Client, Fai
 }
 
 impl Activity {
-    /// The word on the wire.
-    pub(crate) const fn word(self) -> &'static str {
+    /// As the server knows it.
+    pub(crate) const fn doing(self) -> Doing {
         match self {
-            Self::Listening => "listening",
-            Self::Working => "working",
-            Self::Waiting => "waiting",
+            Self::Listening => Doing::Listening,
+            Self::Working => Doing::Working,
+            Self::Waiting => Doing::Waiting,
         }
     }
 }
 
 impl Reachable {
-    const fn word(self) -> &'static str {
+    const fn chosen(self) -> ChosenStatus {
         match self {
-            Self::Online => "online",
-            Self::Away => "away",
-            Self::Busy => "busy",
-            Self::Invisible => "invisible",
+            Self::Online => ChosenStatus::Online,
+            Self::Away => ChosenStatus::Away,
+            Self::Busy => ChosenStatus::Busy,
+            Self::Invisible => ChosenStatus::Invisible,
         }
     }
 }

@@ -55,13 +55,13 @@ pub(crate) async fn mark(args: MarkReadArgs) -> Outcome {
     if args.client.json {
         return output::json(&reading);
     }
-    output::line(&format!("read up to #{}, {} unread", reading["read_seq"], reading["unread"]))
+    output::line(&format!("read up to #{}, {} unread", reading.read_seq, reading.unread))
 }
 
 /// Up to where the caller has read the room.
 pub(crate) async fn place(client: &Client, room: meet_api::RoomId) -> Result<u64, Failure> {
     // A place never goes back, so the beginning only asks where it is.
-    Ok(client.mark_read(room, 0).await?["read_seq"].as_u64().unwrap_or(0))
+    Ok(client.mark_read(room, 0).await?.read_seq)
 }
 
 /// The folded name under which the caller speaks.

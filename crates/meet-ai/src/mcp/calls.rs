@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meet_api::{
-    Message, Role, RoomId, Visibility,
+    About, Doing, Message, Role, RoomId, Visibility,
     request::{CreateInvite, CreateRoom, SendMessage, UpdateRoom},
 };
 use rmcp::{
@@ -104,7 +104,7 @@ struct Searching {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Status {
-    doing: String,
+    doing: Doing,
     note: Option<String>,
 }
 
@@ -286,11 +286,10 @@ async fn read_unread(turn: &Turn, arguments: JsonObject) -> Answer {
     let limit = limit(asked.limit)?;
     let room = room(turn, &asked.room).await?;
     turn.enter(room);
-    let marker = match asked.done {
-        Some(done) => turn.client.mark_read(room, done).await?,
-        None => serde_json::to_value(turn.client.room(room).await?).unwrap_or_default(),
+    let read_seq = match asked.done {
+        Some(done) => turn.client.mark_read(room, done).await?.read_seq,
+        None => turn.client.room(room).await?.read_seq.unwrap_or(0),
     };
-    let read_seq = marker.get("read_seq").and_then(Value::as_u64).unwrap_or(0);
     let history = History { after_seq: Some(read_seq), limit: Some(limit), ..History::default() };
     let page = turn.client.messages(room, &history).await?;
     let end = page.next.or(page.messages.last().map(|message| message.seq)).or(Some(read_seq));
@@ -372,12 +371,8 @@ async fn send_message(turn: &Turn, arguments: JsonObject) -> Answer {
 
 async fn set_status(turn: &Turn, arguments: JsonObject) -> Answer {
     let asked: Status = read(arguments)?;
-    let about = json!({ "doing": asked.doing, "note": asked.note, "model": turn.model, "role": turn.role });
-    let about: JsonObject = match about {
-        Value::Object(about) => about.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => JsonObject::new(),
-    };
-    turn.client.set_about(&Value::Object(about)).await?;
+    let (model, role) = (turn.model.clone(), turn.role.clone());
+    turn.client.set_about(About { doing: Some(asked.doing), note: asked.note, model, role }).await?;
     Ok(plain(json!({ "doing": asked.doing })))
 }
 

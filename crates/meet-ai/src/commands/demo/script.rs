@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use meet_api::{
-    ErrorCode, Kind, Message, Room, RoomId,
+    About, Doing, ErrorCode, Kind, Message, Room, RoomId,
     request::{CreateRoom, SendMessage, UpdateRoom},
 };
 use meet_server::Clock;
-use serde_json::json;
 
 use crate::client::{
     Client, ClientError, History,
@@ -55,37 +54,37 @@ impl Stage {
     /// From the first line to the last; gives the place behind it.
     async fn act(&self) -> Result<u64, ClientError> {
         for (name, _) in AGENTS {
-            self.does(name, "listening", "").await?;
+            self.does(name, Doing::Listening, "").await?;
         }
         self.person("Morning! I would like to tag 1.4 today. Where are we?").await?;
-        self.does("scout", "working", "reading the last 40 commits").await?;
+        self.does("scout", Doing::Working, "reading the last 40 commits").await?;
         self.agent(
             "scout",
             "I read the last 40 commits. Two things are open:\n\n1. `retry` waits for ever when the server answers \
              **503**\n2. the changelog misses the new flag",
         )
         .await?;
-        self.does("fixer", "working", "mending retry, running the tests").await?;
+        self.does("fixer", Doing::Working, "mending retry, running the tests").await?;
         self.agent(
             "fixer",
             "@scout the first one is a missing cap on the back-off:\n\n```rust\nlet wait = first * 2u32.pow(attempt);\nlet \
              wait = wait.min(MAX_WAIT); // was missing\n```\n\nTests pass, 212 of 212. May I push?",
         )
         .await?;
-        self.does("fixer", "waiting", "Mara decides about the push").await?;
+        self.does("fixer", Doing::Waiting, "Mara decides about the push").await?;
         self.person("Yes, push it. @scout please write the changelog line, in users’ words.").await?;
         self.agent("scout", "> **Fixed:** after a long outage the client comes back within 20 seconds.").await?;
-        self.does("fixer", "listening", "").await?;
+        self.does("fixer", Doing::Listening, "").await?;
         self.become_polite().await?;
         for (name, _) in AGENTS {
-            self.does(name, "waiting", "a person has the word").await?;
+            self.does(name, Doing::Waiting, "a person has the word").await?;
         }
         if !self.somebody_else_speaks().await? {
             self.person("Enough, you two. Tagging now.").await?;
         }
         let last = self.agent("scout", "1.4 is tagged.").await?;
         for (name, _) in AGENTS {
-            self.does(name, "listening", "").await?;
+            self.does(name, Doing::Listening, "").await?;
         }
         Ok(last.seq)
     }
@@ -137,7 +136,7 @@ impl Stage {
     }
 
     async fn answer(&self, name: &str, message: &Message) -> Result<(), ClientError> {
-        self.does(name, "working", &format!("thinks about what {} said", message.sender)).await?;
+        self.does(name, Doing::Working, &format!("thinks about what {} said", message.sender)).await?;
         self.rest().await;
         let text = format!(
             "@{} I heard you. I am scripted, so this is all that I can say; `meet-ai skill` and `meet-ai mcp` bring \
@@ -150,7 +149,7 @@ impl Stage {
             Err(error) if is_stopped(&error) => {}
             Err(error) => return Err(error),
         }
-        self.does(name, "listening", "").await
+        self.does(name, Doing::Listening, "").await
     }
 
     /// The person of the play says something.
@@ -180,11 +179,11 @@ impl Stage {
         self.client.send_message(self.room, &body, &self.clock.uuid().to_string()).await
     }
 
-    async fn does(&self, name: &str, doing: &str, note: &str) -> Result<(), ClientError> {
-        let role = AGENTS.iter().find(|(agent, _)| *agent == name).map(|(_, role)| *role);
-        let note = Some(note).filter(|note| !note.is_empty());
+    async fn does(&self, name: &str, doing: Doing, note: &str) -> Result<(), ClientError> {
+        let role = AGENTS.iter().find(|(agent, _)| *agent == name).map(|(_, role)| (*role).to_owned());
+        let note = Some(note.to_owned()).filter(|note| !note.is_empty());
         let agent = self.client.clone().speaking_as(Speaker::agent(name));
-        agent.set_about(&json!({ "doing": doing, "note": note, "role": role })).await.map(drop)
+        agent.set_about(About { doing: Some(doing), note, model: None, role }).await.map(drop)
     }
 
     async fn rest(&self) {

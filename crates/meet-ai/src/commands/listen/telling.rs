@@ -109,9 +109,9 @@ impl Telling {
 
     async fn tell_doing(&self, doing: Option<Activity>) {
         let Some(traits) = &self.about else { return };
-        let about = presence::about(doing, None, traits.model.as_deref(), traits.role.as_deref());
+        let about = presence::about(doing, None, traits.model.clone(), traits.role.clone());
         let Some(about) = about else { return };
-        if let Err(error) = self.client.set_about(&about).await {
+        if let Err(error) = self.client.set_about(about).await {
             self.complain("status_failed", &error);
         }
     }

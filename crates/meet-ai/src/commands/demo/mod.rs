@@ -55,7 +55,7 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
             // Whoever watches owns the room, and may have deleted it.
             output::note(&format!("the play is over ({}); the server goes on", escape(&error.to_string())));
         }
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         served = &mut serving => return served.map_err(|error| refused(&error)),

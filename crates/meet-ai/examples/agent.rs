@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Answers what mentions the agent behind its place, waiting for it, and moves the place on.
 async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<(), ClientError> {
     // A place never goes back, so the beginning only asks where it is.
-    let place = client.mark_read(room, 0).await?["read_seq"].as_u64().unwrap_or(0);
+    let place = client.mark_read(room, 0).await?.read_seq;
     let mentions = Some(name.to_owned());
     let history = History { after_seq: Some(place), mentions, wait: Some(60), ..History::default() };
     let page = client.messages(room, &history).await?;

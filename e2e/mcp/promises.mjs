@@ -135,7 +135,8 @@ function stories(tell, way) {
     assert.deepEqual((await scout.asks('search', { room, words: 'build green' })).entries.map((one) => one.seq), [2]);
     const log = readText((await scout.resource(`meet-ai://rooms/${room}/log`)).contents[0].text);
     assert.deepEqual(log.entries.map((one) => one.seq), [1, 2, 3]);
-    assert.equal((await scout.asks('presence', { room })).watching, 0);
+    const presence = await scout.asks('presence', { room });
+    assert.deepEqual([presence.watching, presence.agents.own_remaining], [0, presence.agents.share - 1]);
 
     const status = await scout.use('set_status', { doing: 'working', note: 'the build' });
     assert.deepEqual(status.structuredContent, { doing: 'working' });

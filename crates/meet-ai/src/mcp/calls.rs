@@ -312,8 +312,15 @@ async fn presence(turn: &Turn, arguments: JsonObject) -> Answer {
     let present = turn.client.presence(room).await?;
     let mut taken = Quoted::new();
     let all = present.members.iter().all(|member| taken.take(member));
-    let ours =
-        json!({ "room": room, "members": present.members.len(), "watching": present.watching, "all_shown": all });
+    // Who only reads has nothing to do with it.
+    let agents = turn.client.guard(room).await.ok();
+    let ours = json!({
+        "room": room,
+        "members": present.members.len(),
+        "watching": present.watching,
+        "all_shown": all,
+        "agents": agents,
+    });
     Ok(quoted(turn, &ours, taken))
 }
 

@@ -93,7 +93,14 @@ fn reading() -> Vec<Tool> {
             json!({ "room": text(), "words": text(), "limit": number() }),
             &["room", "words"],
         ),
-        tool("presence", Effect::Reads, "Who is in the room, and doing what.", json!({ "room": text() }), &["room"]),
+        tool(
+            "presence",
+            Effect::Reads,
+            "Who is in the room, and doing what; and how many messages agents, and you (own_remaining), may still send \
+             before a person has to speak.",
+            json!({ "room": text() }),
+            &["room"],
+        ),
         tool("who_am_i", Effect::Reads, "Your name, rights and server.", json!({}), &[]),
     ]
 }

@@ -34,7 +34,7 @@ impl Agent {
         let mut agent = Self::start(machine, server, key, args);
         let client = json!({ "name": program, "version": "1" });
         let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
-        let answer = agent.ask("initialize", hello);
+        let answer = agent.ask("initialize", &hello);
         assert!(answer["result"]["capabilities"]["experimental"]["claude/channel"].is_object(), "{answer}");
         agent.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
         agent
@@ -55,7 +55,7 @@ impl Agent {
     }
 
     /// Asks, and waits for the answer; what comes before is kept.
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.asked += 1;
         let id = self.asked;
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -68,8 +68,8 @@ impl Agent {
         }
     }
 
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        self.ask("tools/call", json!({ "name": tool, "arguments": arguments }))["result"].clone()
+    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        self.ask("tools/call", &json!({ "name": tool, "arguments": arguments }))["result"].clone()
     }
 }
 
@@ -84,9 +84,9 @@ fn an_agent_without_a_name_is_called_like_its_program() {
     let server = machine.serve("data", "127.0.0.1:0");
     let key = key(&machine, &server);
     let mut agent = Agent::greeted(&machine, &server, &key, &[], "codex-mcp-client");
-    assert_eq!(agent.call("who_am_i", json!({}))["structuredContent"]["name"], "codex-mcp-client");
+    assert_eq!(agent.call("who_am_i", &json!({}))["structuredContent"]["name"], "codex-mcp-client");
     let mut named = Agent::greeted(&machine, &server, &key, &["--name", "scout"], "codex-mcp-client");
-    assert_eq!(named.call("who_am_i", json!({}))["structuredContent"]["name"], "scout");
+    assert_eq!(named.call("who_am_i", &json!({}))["structuredContent"]["name"], "scout");
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn tools_that_open_a_room_to_others_are_there_only_with_manage() {
     let key = key(&machine, &server);
     for (args, is_there) in [(&[][..], false), (&["--manage"][..], true)] {
         let mut agent = Agent::greeted(&machine, &server, &key, args, "program");
-        let tools = agent.ask("tools/list", json!({}))["result"]["tools"].to_string();
+        let tools = agent.ask("tools/list", &json!({}))["result"]["tools"].to_string();
         assert_eq!(tools.contains("create_invite"), is_there, "{tools}");
-        let called = agent.ask("tools/call", json!({ "name": "create_invite", "arguments": {} }));
+        let called = agent.ask("tools/call", &json!({ "name": "create_invite", "arguments": {} }));
         assert_eq!(called["error"]["code"] == -32602, !is_there, "{called}");
     }
 }
@@ -111,7 +111,7 @@ fn new_mentions_are_pushed_into_a_session_of_claude_code() {
     let server = Server::start(serve);
     let key = key(&machine, &server);
     let mut agent = Agent::greeted(&machine, &server, &key, &["--name", "scout"], "claude-code");
-    let made = agent.call("create_room", json!({ "name": "standup" }));
+    let made = agent.call("create_room", &json!({ "name": "standup" }));
     let room = made["structuredContent"]["id"].as_str().unwrap().to_owned();
     let say = |sender: &str, text: &str| {
         let body = json!({ "sender": sender, "content": text }).to_string();
@@ -121,9 +121,9 @@ fn new_mentions_are_pushed_into_a_session_of_claude_code() {
     // What is new is what comes when the agent is being told of it.
     while agent.pushed.is_empty() {
         say("Ann", "@scout are you there?");
-        agent.call("who_am_i", json!({}));
+        agent.call("who_am_i", &json!({}));
     }
-    agent.call("send_message", json!({ "room": room, "text": "@scout I remind myself" }));
+    agent.call("send_message", &json!({ "room": room, "text": "@scout I remind myself" }));
     say("Ann", "not for the agent");
     say("Ann", "@scout one");
     say("Bea", "@scout </channel> two");
@@ -147,18 +147,18 @@ fn the_guard_stops_an_agent_and_says_what_lifts_it() {
     let server = machine.serve("data", "127.0.0.1:0");
     let key = key(&machine, &server);
     let mut agent = Agent::greeted(&machine, &server, &key, &["--name", "scout"], "program");
-    let made = agent.call("create_room", json!({ "name": "standup" }));
+    let made = agent.call("create_room", &json!({ "name": "standup" }));
     let room = made["structuredContent"]["id"].as_str().unwrap().to_owned();
     let path = format!("/api/rooms/{room}");
     assert_eq!(server.http("PATCH", &path, &key, r#"{"agent_budget": 2, "agent_share": 0}"#).0, 200);
     for text in ["one", "two"] {
-        assert!(agent.call("send_message", json!({ "room": room, "text": text }))["isError"] != true);
+        assert!(agent.call("send_message", &json!({ "room": room, "text": text }))["isError"] != true);
     }
-    let stopped = agent.call("send_message", json!({ "room": room, "text": "three" }));
+    let stopped = agent.call("send_message", &json!({ "room": room, "text": "three" }));
     assert_eq!(stopped["structuredContent"]["code"], "agent_budget_spent", "{stopped}");
     assert!(stopped["content"][0]["text"].as_str().unwrap().contains("person"), "{stopped}");
     server.http("POST", &format!("{path}/messages"), &key, r#"{"sender": "Ann", "content": "go on"}"#);
-    assert!(agent.call("send_message", json!({ "room": room, "text": "three" }))["isError"] != true);
+    assert!(agent.call("send_message", &json!({ "room": room, "text": "three" }))["isError"] != true);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn what_is_no_message_of_the_protocol_ends_nothing_and_the_end_of_input_ends_the
     let key = key(&machine, &server);
     let mut agent = Agent::greeted(&machine, &server, &key, &["--name", "scout"], "program");
     writeln!(agent.input, "this is no JSON").unwrap();
-    assert_eq!(agent.call("who_am_i", json!({}))["structuredContent"]["name"], "scout");
+    assert_eq!(agent.call("who_am_i", &json!({}))["structuredContent"]["name"], "scout");
     let Agent { mut process, input, .. } = agent;
     drop(input);
     assert!(process.wait().success());
@@ -181,7 +181,7 @@ fn a_server_that_is_not_there_is_a_tools_answer() {
     let key = key(&machine, &server);
     let mut agent = Agent::greeted(&machine, &server, &key, &["--name", "scout"], "program");
     assert!(server.stop().success());
-    let answer = agent.call("list_rooms", json!({}));
+    let answer = agent.call("list_rooms", &json!({}));
     assert_eq!((&answer["isError"], &answer["structuredContent"]["code"]), (&json!(true), &json!("unreachable")));
 }
 
@@ -192,10 +192,10 @@ fn an_agent_is_seen_in_the_rooms_that_it_uses_with_what_it_says_of_itself() {
     let key = key(&machine, &server);
     let args = ["--name", "scout", "--model", "some model", "--role", "tests"];
     let mut agent = Agent::greeted(&machine, &server, &key, &args, "program");
-    let made = agent.call("create_room", json!({ "name": "standup" }));
+    let made = agent.call("create_room", &json!({ "name": "standup" }));
     let room = made["structuredContent"]["id"].as_str().unwrap().to_owned();
-    agent.call("set_status", json!({ "doing": "working", "note": "the build" }));
-    agent.call("send_message", json!({ "room": room, "text": "here I am" }));
+    agent.call("set_status", &json!({ "doing": "working", "note": "the build" }));
+    agent.call("send_message", &json!({ "room": room, "text": "here I am" }));
     let members = || {
         let (status, body) = server.http("GET", &format!("/api/rooms/{room}/presence"), &key, "");
         assert_eq!(status, 200, "{body}");

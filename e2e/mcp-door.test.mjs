@@ -85,6 +85,9 @@ story('only a key or session token in the header opens it, for requests that the
   const cookie = signedIn.headers.get('set-cookie').split(';')[0];
   await refused(401, 'missing_key', { headers: { cookie } });
   await refused(413, 'too_large', { key }, JSON.stringify({ ...INITIALIZE, padding: 'x'.repeat(300 * 1024) }));
+  await refused(400, 'invalid_request', { key }, 'no JSON');
+  await refused(400, 'invalid_request', { key }, [list()]);
+  await refused(415, 'unsupported_media_type', { key, headers: { 'content-type': 'text/plain' } });
   await refused(405, 'method_not_allowed', { key, method: 'PUT' });
   const foreign = await raw(server, { host: 'evil.example', authorization: `Bearer ${key}`, 'content-type': 'application/json' });
   assert.deepEqual([foreign.status, JSON.parse(foreign.text).code], [421, 'foreign_host']);

@@ -4,7 +4,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use meet_server::{Body, Holder, LocalDoor, Mounted};
 use rmcp::{
     model::ProtocolVersion,
@@ -21,6 +21,8 @@ use super::{
     sessions::{HOLDER, Sessions},
 };
 
+/// What a message of the protocol is.
+const JSON: &[u8] = b"application/json";
 /// The longest request: as long as every other of the server.
 const MAX_BODY: usize = 256 * 1024;
 /// How often a silent stream shows that it lives.
@@ -43,7 +45,12 @@ pub(crate) fn mounted(manage: bool, stopping: CancellationToken) -> Mounted {
                 Ok(holder) => holder,
                 Err((status, sentence)) => return Ok(refused(status, sentence)),
             };
-            let answer = HOLDER.scope(holder, service.handle(request)).await;
+            let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(JSON));
+            let mut answer = HOLDER.scope(holder, service.handle(request)).await;
+            // To the SDK what is no message of the protocol is of another type; here it is a request that says nothing.
+            if is_json && answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                *answer.status_mut() = StatusCode::BAD_REQUEST;
+            }
             Ok::<_, Infallible>(answer.map(Body::new))
         }
     }))

@@ -56,13 +56,13 @@ mod tests {
 
     use super::*;
 
-    fn book(names: &[&str]) -> Book<()> {
-        names.iter().map(|name| (fold(name), ())).collect()
+    fn book(names: &[&str]) -> Book<u8> {
+        names.iter().map(|name| (fold(name), 0)).collect()
     }
 
     fn named(text: &str, names: &[&str]) -> Vec<String> {
         let (text, book) = (fold(text), book(names));
-        places(&text).filter_map(|place| longest(&book, place, |()| true)).map(|(name, ())| name.to_owned()).collect()
+        places(&text).filter_map(|place| longest(&book, place, |_| true)).map(|(name, _)| name.to_owned()).collect()
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
             let text: String = (0..5).map(|place| parts[n / parts.len().pow(place) % parts.len()]).collect();
             let slow = names.iter().filter(|name| stands_at_start(&text, name)).max_by_key(|name| name.len());
             let book = book(&names);
-            assert_eq!(longest(&book, &text, |()| true).map(|(name, ())| name), slow.copied(), "{text:?}");
+            assert_eq!(longest(&book, &text, |_| true).map(|(name, _)| name), slow.copied(), "{text:?}");
         }
     }
 }

@@ -8,13 +8,15 @@ use crate::{
     app::App,
     auth::Member,
     error::Error,
-    hub::{Address, Person},
+    hub::{Address, Person, people::seen_as},
     limits::{Bucket, Subject},
 };
 
-/// How often in a minute a user may change its status, or a key those of all its names: each change is written, and
-/// told in all of the user's rooms.
-const MAX_CHANGES: u64 = 60;
+/// How often in a minute a user may change its status: each change is written, and told in all of the user's rooms. An
+/// agent that says when it works and when it listens changes it twice for a message.
+const MAX_CHANGES: u64 = 120;
+/// How often a key may change those of all its names.
+const MAX_CHANGES_BY_KEY: u64 = 600;
 /// The longest note, and the longest names of a model and of a role, in characters.
 const MAX_NOTE: usize = 200;
 const MAX_WORD: usize = 64;
@@ -34,8 +36,11 @@ impl App {
         self.confirm(Some(member)).await?;
         let tenant = member.tenant;
         // Names cost nothing, so the writes of a bare key are counted together.
-        let subject = member.session.map_or(Subject::Tenant(tenant), |_| Subject::User(user));
-        self.limits().windows.take(Bucket::Statuses, subject, MAX_CHANGES, self.clock().monotonic())?;
+        let (subject, limit) = match member.session {
+            Some(_) => (Subject::User(user), MAX_CHANGES),
+            None => (Subject::Tenant(tenant), MAX_CHANGES_BY_KEY),
+        };
+        self.limits().windows.take(Bucket::Statuses, subject, limit, self.clock().monotonic())?;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
         let before = self.appearance(person).await?;
@@ -102,9 +107,7 @@ impl App {
 
     /// As what others see a user now.
     pub fn status_of(&self, tenant: TenantId, user: UserId) -> UserStatus {
-        let shown = self.hub().shown(Person { tenant, user });
-        let status = SeenStatus::of(shown.as_ref().map(|shown| shown.status));
-        UserStatus { user, status, about: shown.and_then(|shown| shown.about) }
+        seen_as(user, self.hub().shown(Person { tenant, user }))
     }
 
     /// As what a user chose to be seen.

@@ -219,7 +219,7 @@ impl App {
             },
         };
         let stored = match self.store().open_quick_room(new, settings.max_rooms).await? {
-            OpenedQuick::Room(stored) => stored,
+            OpenedQuick::Room(stored) => *stored,
             OpenedQuick::Full => return Err(Error::Full("this server holds as many call rooms as it may")),
             OpenedQuick::Taken => return Err(Error::Unavailable("the room is being made; try again in a moment")),
         };

@@ -12,10 +12,11 @@ use crate::{
     tokens::Named,
 };
 
-/// How often in a minute a user may move its marks, or a key those of all its names: each move is written.
-const MAX_MARKS: u64 = 600;
-/// How often in a minute a user may tell what it is doing, or a key for all its names: each line goes to all in a room.
-const MAX_LOGS: u64 = 120;
+/// How often in a minute a user may move its marks, or a limited key those of all its names: each move is written.
+const MAX_MARKS: u64 = 6000;
+/// How often in a minute a user may tell what it is doing, or a limited key for all its names: each line goes to all in a
+/// room.
+const MAX_LOGS: u64 = 600;
 /// The longest line of that, in characters.
 const MAX_LOG: usize = 1000;
 
@@ -33,15 +34,14 @@ impl App {
         user: &User,
         seq: Option<u64>,
     ) -> Result<Reading, Error> {
-        let seq = seq.ok_or_else(|| Error::Invalid("seq is required: the newest message that was read".into()))?;
         if access.is_foreign() {
             return Err(Error::ReadOnly);
         }
+        let seq = seq.ok_or_else(|| Error::Invalid("seq is required: the newest message that was read".into()))?;
         if seq > access.room.head_seq {
             return Err(Error::UnknownCursor("seq"));
         }
-        let now = self.clock().monotonic();
-        self.limits().windows.take(Bucket::Marks, own_share(member, user), MAX_MARKS, now)?;
+        self.count(Bucket::Marks, member, user, MAX_MARKS)?;
         let reading = self.store().mark_read(access.tenant, access.room.id, user.id, seq).await?;
         let reading = reading.ok_or(Error::RoomNotFound)?;
         let own = Address::user(access.tenant, user.id);
@@ -126,15 +126,16 @@ impl App {
     pub fn log(&self, member: &Member, room: &RoomWriter, user: &User, body: &NewLog) -> Result<(), Error> {
         let text = body.text.as_deref().ok_or_else(|| Error::Invalid("text is required".into()))?;
         let text = line("text", MAX_LOG, text)?;
-        let now = self.clock().monotonic();
-        self.limits().windows.take(Bucket::Logs, own_share(member, user), MAX_LOGS, now)?;
+        self.count(Bucket::Logs, member, user, MAX_LOGS)?;
         let address = room.address();
         self.hub().publish(address, &[Publication::log(address, user, text).into()]);
         Ok(())
     }
-}
 
-/// Names cost nothing, so what a bare key does for them is counted together.
-fn own_share(member: &Member, user: &User) -> Subject {
-    member.session.map_or(Subject::Tenant(member.tenant), |_| Subject::User(user.id))
+    /// Counts what a member does for a user of its own: names cost nothing, so what a bare key does is counted together.
+    fn count(&self, bucket: Bucket, member: &Member, user: &User, limit: u64) -> Result<(), Error> {
+        let limit = if self.is_limited(member) { limit } else { 0 };
+        let subject = member.session.map_or(Subject::Tenant(member.tenant), |_| Subject::User(user.id));
+        self.limits().windows.take(bucket, subject, limit, self.clock().monotonic()).map(drop)
+    }
 }

@@ -51,7 +51,7 @@ pub struct NewQuickRoom {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenedQuick {
     /// It is made.
-    Room(StoredRoom),
+    Room(Box<StoredRoom>),
     /// There are as many as there may be.
     Full,
     /// The name stands for a room already, or for one that has ended: look at it again.

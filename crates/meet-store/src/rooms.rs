@@ -80,7 +80,7 @@ pub struct WindowState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     /// The room, and where the tenant stands, if it is limited.
-    Room(StoredRoom, Option<WindowState>),
+    Room(Box<StoredRoom>, Option<WindowState>),
     /// The window is used up; nothing is made.
     Limited(WindowState),
     /// The tenant is gone.
@@ -214,7 +214,8 @@ pub(crate) async fn create_room(
         new.agent_share
     ];
     let room = conn.one(SQL, &values, read_room).await?;
-    room.map(|room| Created::Room(room, window)).ok_or_else(|| StoreError::internal("a room was made and is not there"))
+    room.map(|room| Created::Room(Box::new(room), window))
+        .ok_or_else(|| StoreError::internal("a room was made and is not there"))
 }
 
 /// Changes a room.

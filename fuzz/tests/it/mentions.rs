@@ -8,8 +8,8 @@ use crate::input::{TRIES, text};
 
 /// The names of a book that a text mentions.
 fn named(content: &str, names: &[&str]) -> Vec<String> {
-    let (text, book) = (fold(content), names.iter().map(|name| ((*name).to_owned(), ())).collect::<Book<()>>());
-    places(&text).filter_map(|place| longest(&book, place, |()| true)).map(|(name, ())| name.to_owned()).collect()
+    let (text, book) = (fold(content), names.iter().map(|name| ((*name).to_owned(), 0)).collect::<Book<u8>>());
+    places(&text).filter_map(|place| longest(&book, place, |_| true)).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[test]
@@ -24,9 +24,9 @@ fn a_name_after_an_at_sign_is_mentioned_and_hides_behind_a_longer_one() {
         assert_eq!(named(&format!("@{name} x"), &[&folded, &longer]).first(), Some(&longer), "{name:?}");
         // Whatever stands around it: what is found stands there, and no panic.
         let (text, other) = (fold(&format!("{around}@{name}{around}")), fold(around));
-        let book: Book<()> = [folded, other].into_iter().map(|name| (name, ())).collect();
+        let book: Book<u8> = [folded, other].into_iter().map(|name| (name, 0)).collect();
         for place in places(&text) {
-            assert!(longest(&book, place, |()| true).is_none_or(|(name, ())| stands_at_start(place, name)), "{text:?}");
+            assert!(longest(&book, place, |_| true).is_none_or(|(name, _)| stands_at_start(place, name)), "{text:?}");
         }
     });
 }

@@ -63,14 +63,12 @@ impl Whereabouts {
         self.chosen.shown().filter(|_| self.named > 0)
     }
 
-    /// What others see now, when they were told something else.
-    fn news(&mut self) -> Option<Option<Shown>> {
+    /// Whether others see something else now than they were told; from here on they were told it.
+    fn has_news(&mut self) -> bool {
         let shown = self.shown();
-        if self.told == shown {
-            return None;
-        }
-        self.told.clone_from(&shown);
-        Some(shown)
+        let is_news = self.told != shown;
+        self.told = shown;
+        is_news
     }
 
     /// Every place with the connection that is there, one connection after the other, first come first.
@@ -209,10 +207,9 @@ impl Hub {
     }
 
     fn tell_status(&self, person: Person, whereabouts: &mut Whereabouts) {
-        if let Some(shown) = whereabouts.news() {
+        if whereabouts.has_news() {
             let address = Address::status(person.tenant, person.user);
-            let status = SeenStatus::of(shown.as_ref().map(|shown| shown.status));
-            let seen = UserStatus { user: person.user, status, about: shown.and_then(|shown| shown.about) };
+            let seen = seen_as(person.user, whereabouts.told.clone());
             self.publish(address, &[Publication::status(address, &seen).into()]);
         }
     }
@@ -229,6 +226,12 @@ impl Hub {
     fn part_of(&self, person: Person) -> usize {
         self.place_of(person, PARTS)
     }
+}
+
+/// As what a user is seen who shows this.
+pub(crate) fn seen_as(user: UserId, shown: Option<Shown>) -> UserStatus {
+    let status = SeenStatus::of(shown.as_ref().map(|shown| shown.status));
+    UserStatus { user, status, about: shown.and_then(|shown| shown.about) }
 }
 
 #[cfg(test)]

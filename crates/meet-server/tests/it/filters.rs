@@ -38,6 +38,10 @@ async fn a_filter_leaves_out_the_same_on_every_transport() {
             ("mentions=ann%20lee", vec![3]),
             ("mentions=bob&exclude=bobby", vec![2, 4]),
             ("mentions=zo%C3%AB", vec![]),
+            ("for=bob", vec![1, 2, 4, 6]),
+            ("for=ann", vec![6]),
+            ("for=zo%C3%AB", vec![1]),
+            ("for=nobody-yet&exclude=ann", vec![]),
         ] {
             let place = owner.room("another").await;
             let socket = owner.socket(&place, &format!("?since=0&{query}")).await;
@@ -135,4 +139,41 @@ async fn a_filtered_reader_of_a_busy_room_comes_back_without_a_resync() {
         }
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_filters_by_a_name_is_not_sent_its_own_words() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let scout = owner.guest(&room, "scout", "agent").await;
+    let path = format!("/api/rooms/{room}/messages");
+    scout.post_json(&path, json!({ "content": "I am @scout, and this is for everyone" })).await.expect(201);
+    owner.say(&room, "Ann", "welcome").await;
+    owner.say(&room, "Ann", "@scout?").await;
+    let seqs = async |caller: &Caller, query: &str| {
+        caller.messages(&room, query).await.iter().map(|message| message.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(seqs(&scout, "?mentions=scout").await, [3]);
+    assert_eq!(seqs(&scout, "?for=scout").await, [2, 3]);
+    assert_eq!(seqs(&scout, "?for=ann").await, [2], "by user, whatever the name that it filters by");
+    assert_eq!(seqs(&owner, "?for=scout").await, [2, 3], "a key speaks for all of its names");
+    let both = owner.get(&format!("{path}?for=scout&mentions=ann")).await;
+    assert_eq!(both.refusal(400), "invalid_request");
+}
+
+#[tokio::test]
+async fn a_reader_that_filters_knows_of_names_that_come_later() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let mut socket = owner.socket(&room, "?since=0&for=scout&name=scout&kind=agent").await;
+    socket.expect("hello").await;
+    owner.say(&room, "Ann", "@newcomer, are you there?").await;
+    assert_eq!(socket.message().await.seq, 1, "nobody has that name yet");
+    owner.say(&room, "newcomer", "I am").await;
+    assert_eq!(socket.message().await.seq, 2);
+    owner.say(&room, "Ann", "@newcomer, good").await;
+    owner.say(&room, "Ann", "@scout, too").await;
+    assert_eq!(socket.message().await.seq, 4);
 }

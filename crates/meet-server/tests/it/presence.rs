@@ -131,3 +131,53 @@ async fn above_two_hundred_members_joins_and_leaves_are_no_longer_told_one_by_on
     let said = owner.say(&room, "ann", "so many").await;
     assert_eq!(observer.next().await.unwrap(), json!(said), "no event in between");
 }
+
+#[tokio::test]
+async fn what_an_agent_says_of_itself_is_seen_where_it_is_and_kept_until_it_comes_back() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let scout = owner.guest(&room, "scout", "agent").await;
+    let mut ann = owner.socket(&room, "?since=0&name=Ann").await;
+    ann.expect("hello").await;
+    let about = json!({ "doing": "working", "note": "reading the code", "model": "large-2", "role": "reviewer" });
+    let answer = scout.call("PUT", "/presence/status", &json!({ "about": about })).await.expect(200);
+    assert_eq!((&answer["status"], &answer["about"]), (&json!("online"), &about));
+    let socket = scout.socket(&room, "").await;
+    while ann.expect("presence").await["about"] != about {}
+    let told = scout.call("PUT", "/presence/status", &json!({ "about": { "doing": "waiting" } })).await.expect(200);
+    let event = ann.expect("presence").await;
+    let (change, said) = (&event["event"], &event["about"]);
+    assert_eq!(
+        (change, said),
+        (&json!("status"), &json!({ "doing": "waiting" })),
+        "in place of all that it said before"
+    );
+    let busy = scout.call("PUT", "/presence/status", &json!({ "status": "busy" })).await.expect(200);
+    assert_eq!(busy["about"], told["about"], "what is absent stays");
+    let event = ann.expect("presence").await;
+    assert_eq!((&event["status"], &event["about"]["doing"]), (&json!("busy"), &json!("waiting")));
+    drop(socket);
+    while ann.expect("presence").await["event"] != "leave" {}
+    let _again = scout.socket(&room, "").await;
+    assert_eq!(ann.expect("presence").await["about"]["doing"], "waiting");
+    let members = owner.get(&format!("/api/rooms/{room}/presence")).await.expect(200)["members"].clone();
+    let scout_there = members.as_array().unwrap().iter().find(|member| member["name"] == "scout").unwrap();
+    assert_eq!(scout_there["about"], json!({ "doing": "waiting" }));
+    for bad in [
+        json!({}),
+        json!({ "about": { "doing": "sleeping" } }),
+        json!({ "about": { "note": "x".repeat(201) } }),
+        json!({ "about": { "model": "two\nlines" } }),
+        json!({ "about": { "role": "\u{202e}reviewer" } }),
+    ] {
+        assert_eq!(scout.call("PUT", "/presence/status", &bad).await.refusal(400), "invalid_request", "{bad}");
+    }
+    scout.call("PUT", "/presence/status", &json!({ "status": "invisible" })).await.expect(200);
+    assert_eq!(ann.expect("presence").await["event"], "leave");
+    let hidden = json!({ "about": { "doing": "working" } });
+    scout.call("PUT", "/presence/status", &hidden).await.expect(200);
+    owner.say(&room, "Ann", "anybody here?").await;
+    let next = ann.next().await.unwrap();
+    assert_eq!(next["type"], "message", "nothing is told of somebody invisible: {next}");
+}

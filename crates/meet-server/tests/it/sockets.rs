@@ -257,3 +257,29 @@ async fn a_socket_speaks_on_in_a_room_that_is_given_more_time() {
     socket.send(json!({ "content": "still here" })).await;
     assert_eq!(socket.message().await.content, "still here");
 }
+
+#[tokio::test]
+async fn an_exclusive_agent_holds_its_name_in_a_room_alone() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let (room, other) = (owner.room("planning").await, owner.room("another").await);
+    let alone = "?since=0&name=scout&kind=agent&exclusive=true";
+    let mut elsewhere = owner.socket(&other, alone).await;
+    let mut beside = owner.socket(&room, "?since=0&name=scout&kind=agent").await;
+    let mut first = owner.socket(&room, alone).await;
+    let mut critic = owner.socket(&room, "?since=0&name=critic&kind=agent&exclusive=true").await;
+    let mut second = owner.socket(&room, &alone.replace("scout", "Scout")).await;
+    assert_eq!(first.end().await.0, Some(4409));
+    owner.say(&room, "Ann", "hi").await;
+    owner.say(&other, "Ann", "hi").await;
+    for socket in [&mut beside, &mut critic, &mut second, &mut elsewhere] {
+        assert_eq!(socket.message().await.content, "hi", "nobody else is sent away");
+    }
+    let guest = owner.guest(&room, "Gizmo", "agent").await;
+    let mut older = guest.socket(&room, "?exclusive=true").await;
+    let _newer = guest.socket(&room, "?exclusive=true").await;
+    assert_eq!(older.end().await.0, Some(4409));
+    for query in ["?exclusive=true", "?exclusive=true&name=Ann", "?exclusive=1&name=scout&kind=agent"] {
+        assert_eq!(owner.try_socket(&room, query).await.err(), Some(400), "{query}");
+    }
+}

@@ -30,7 +30,7 @@ async fn a_name_stands_for_a_room_and_a_tenant_of_its_own(world: Arc<World>) {
     assert_eq!((tenant.kind, tenant.prefix, tenant.generation), (TenantKind::Quick, None, 0));
     let found = world.store.quick_room("plaza").await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.tenant, found.room_id), ("plaza", room.tenant, room.room.id));
-    assert_eq!((&found.room, found.ends_at, found.ended_at), (&Some(room), NOW.plus(HOUR), None));
+    assert_eq!((&found.room, found.ends_at, found.ended_at), (&Some(*room), NOW.plus(HOUR), None));
     assert_eq!(world.store.quick_room("Plaza").await.unwrap(), None);
     // One without an end is a mistake of the program, and leaves nothing behind.
     let mut endless = world.new_quick_room("endless");
@@ -45,7 +45,7 @@ async fn fifty_who_say_one_name_make_one_room(world: Arc<World>) {
     let opened: Vec<_> = join_all(opening).await.into_iter().map(Result::unwrap).collect();
     let rooms: Vec<_> = opened
         .iter()
-        .filter_map(|opened| if let OpenedQuick::Room(room) = opened { Some(room.clone()) } else { None })
+        .filter_map(|opened| if let OpenedQuick::Room(room) = opened { Some((**room).clone()) } else { None })
         .collect();
     assert_eq!(rooms.len(), 1);
     assert_eq!(opened.iter().filter(|opened| **opened == OpenedQuick::Taken).count(), 49);

@@ -192,7 +192,7 @@ impl World {
 
     pub(crate) async fn make_room(&self, tenant: TenantId, room: NewRoom) -> StoredRoom {
         match self.store.create_room(tenant, room, None).await.unwrap() {
-            Created::Room(room, None) => room,
+            Created::Room(room, None) => *room,
             other => panic!("{other:?}"),
         }
     }
@@ -263,7 +263,7 @@ impl World {
 
     pub(crate) async fn quick_room(&self, name: &str) -> StoredRoom {
         match self.store.open_quick_room(self.new_quick_room(name), 0).await.unwrap() {
-            OpenedQuick::Room(room) => room,
+            OpenedQuick::Room(room) => *room,
             other => panic!("{other:?}"),
         }
     }

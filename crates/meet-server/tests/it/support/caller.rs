@@ -162,6 +162,16 @@ impl Caller {
         stranger.with_token(session["token"].as_str().unwrap())
     }
 
+    /// The same as a guest of this kind, who may write.
+    pub(crate) async fn guest(&self, room: &str, name: &str, kind: &str) -> Self {
+        let member = json!({ "role": "member" });
+        let invite = self.post_json(&format!("/api/rooms/{room}/invites"), member).await.expect(201);
+        let body = json!({ "invite": invite["token"], "name": name, "kind": kind });
+        let stranger = Self::new(self.address);
+        let session = stranger.post_json("/api/session", body).await.expect(201);
+        stranger.with_token(session["token"].as_str().unwrap())
+    }
+
     /// Signs in by the caller's own key under a name.
     pub(crate) async fn session(&self, name: &str) -> Self {
         let body = json!({ "key": self.token(), "name": name });

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { binary, gathers, root, Server, temporaryFolder } from './lib/server.mjs';
 
 const skill = await readFile(join(root, 'SKILL.md'), 'utf8');
-const blocks = (language) => [...skill.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
+const blocks = (language, text = skill) => [...text.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
 
 /** A shell in which `meet-ai` is in PATH, in a folder of its own unless it is the server's. */
 async function shell(script, { home, environment = {} }) {
@@ -100,6 +100,32 @@ test('the skill’s commands run after an invite, and its listener follows the r
     assert.match(said, /scout +agent +online +listening/);
     assert.doesNotMatch(said + errors, new RegExp(`mas_|${invite.token}`));
     await theRoomHasHeard(server, key, room);
+  } finally {
+    await folder.remove();
+    await server.stop();
+  }
+});
+
+test('what a server tells an agent in one request runs as it stands, with the program and without it', async () => {
+  const server = await Server.start();
+  const folder = await temporaryFolder();
+  try {
+    const key = await server.newKey();
+    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
+    await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
+    const invites = await Promise.all([1, 2].map(() => server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } })));
+    const guide = await fetch(`${server.url}/llms.txt`).then((response) => response.text());
+    const [byProgram, byHttp] = blocks('sh', guide);
+    const joined = await shell(byProgram.replaceAll('ROOM', room.id), { home: folder.path, environment: { invite: invites[0].url } });
+    assert.equal(joined.code, 0, joined.errors);
+    assert.match(joined.said, /You are scout[\s\S]*can you take this\?/);
+    const [comesIn, ...goesOn] = byHttp.replaceAll('scout', 'fixer').replaceAll('ROOM_ID', room.id).replace('=42', '=0').split(/^(?=curl)/m).slice(1);
+    const came = await shell(comesIn.replace('TOKEN', invites[1].token), { home: folder.path });
+    const { token } = JSON.parse(came.said);
+    const asked = await shell(goesOn.join(''), { home: folder.path, environment: { MEET_AI_KEY: token } });
+    assert.equal(asked.code, 0, asked.errors);
+    assert.match(asked.said, /"name":"standup"[\s\S]*"seq":2[\s\S]*"sender":"fixer","sender_type":"agent","content":"Here I am\."/);
+    assert.doesNotMatch(asked.said, /"error"/);
   } finally {
     await folder.remove();
     await server.stop();

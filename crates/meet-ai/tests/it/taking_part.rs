@@ -214,3 +214,24 @@ fn an_agent_that_is_stopped_is_told_by_which_rule() {
     let output = machine.run(&["who", "standup"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("agents are paused here"));
 }
+
+#[test]
+fn an_agent_that_may_only_read_keeps_its_place_and_listens() {
+    let (machine, server, room) = begin();
+    let key = machine.key_of(&server.url);
+    let (_, made) = server.http("POST", &format!("/api/rooms/{room}/invites"), &key, r#"{"role": "spectator"}"#);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let agent = Machine::new();
+    let said = agent.ok(&["join", made["url"].as_str().unwrap(), "--name", "reader"]);
+    assert!(said.contains("reader (agent, spectator)"), "{said}");
+    machine.ok(&["send-message", "standup", "Ann", "one", "--human"]);
+    assert_eq!(texts(&agent.ok(&["unread", "standup", "--json"])), ["one"]);
+    assert_eq!(agent.ok(&["unread", "standup", "--json"]), "");
+    let listener = Running::start(agent.command(&["listen", "standup", "--resume", "--exec", "cat"]));
+    listener.event("connected");
+    machine.ok(&["send-message", "standup", "Ann", "two", "--human"]);
+    assert_eq!(listener.message()["content"], "two");
+    assert_eq!(listener.event("exec")["seq"], 2);
+    let (code, said) = failed(&agent.run(&["send-message", "standup", "may I?"]));
+    assert!(code == 1 && !said.contains("panicked"), "{said}");
+}

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { binary, gathers, PATIENCE, root, Server } from './lib/server.mjs';
 
 const run = promisify(execFile);
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/configuration.md', 'docs/calls.md', 'docs/deploy.md', 'docs/realtime.md'];
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/agents.md', 'docs/configuration.md', 'docs/calls.md', 'docs/deploy.md', 'docs/realtime.md'];
 
 /** The fenced blocks of one language. */
 function blocks(markdown, language) {

@@ -1,5 +1,5 @@
 //! Who a message speaks to: `@name` at word boundaries, case-folded, the longest known name first. Pure; who is known in
-//! which room is [`names`](crate::names)'s.
+//! which room is decided in `names.rs`.
 
 use std::{collections::BTreeMap, ops::Bound};
 

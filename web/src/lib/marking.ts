@@ -6,7 +6,9 @@ import { Again } from './backoff';
 import type { Reading } from './types';
 
 /** So long what is read next is gathered before it is told. */
-const PAUSE_MS = 500;
+const PAUSE_MS = 1000;
+/** So long nothing is told of a room after a refusal, which telling again does not change. */
+const REFUSED_MS = 30_000;
 
 interface Mark {
   seq: number;
@@ -59,8 +61,7 @@ export class Marking {
     } catch (error) {
       if (!isCurrent()) return;
       const isRefused = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
-      // A room that was restored from a backup, or is closed to the reader, is told anew by the list.
-      if (isRefused) this.#marks.delete(room);
+      if (isRefused) mark.timer = setTimeout(() => this.#marks.delete(room), REFUSED_MS);
       else mark.again.later(() => void this.#tell(room, mark));
       return;
     }

@@ -153,3 +153,22 @@ story('an agent is who its session token, header or address says, and always an 
   assert.deepEqual(said.map((one) => one.sender), ['door-agent', 'Zoë', 'by address', 'Bea']);
   assert.ok(said.every((one) => one.sender_type === 'agent'));
 });
+
+story('an agent is seen in the rooms that it uses, until its session ends', async (server, key) => {
+  const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
+  const as = { key, headers: { 'x-meet-name': 'scout' } };
+  const session = (await ask(server, INITIALIZE, as)).headers.get('mcp-session-id');
+  const use = (name, args) => ask(server, { jsonrpc: '2.0', id: 3, method: 'tools/call', params: { name, arguments: args } }, { ...as, session });
+  await use('set_status', { doing: 'working', note: 'the build' });
+  await use('send_message', { room: room.id, text: 'hi' });
+  const members = async (wanted) => {
+    for (;;) {
+      const { members } = await server.call('GET', `/api/rooms/${room.id}/presence`, { key });
+      if (members.length === wanted) return members;
+    }
+  };
+  const [scout] = await members(1);
+  assert.deepEqual([scout.name, scout.kind, scout.about], ['scout', 'agent', { doing: 'working', note: 'the build' }]);
+  await ask(server, undefined, { ...as, session, method: 'DELETE' });
+  await members(0);
+});

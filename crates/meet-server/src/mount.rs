@@ -87,8 +87,15 @@ impl LocalDoor {
     }
 
     /// Asks the API. The caller's credential, Host and address come with the request by themselves, and its answer is
-    /// read whole: streams are not for this door.
+    /// read whole: for streams there is [`LocalDoor::open`].
     pub async fn ask(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (parts, body) = self.open(request).await.into_parts();
+        let body = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
+        Response::from_parts(parts, body)
+    }
+
+    /// Asks the API, as [`LocalDoor::ask`] does, for an answer that comes by and by.
+    pub async fn open(&self, request: Request<Bytes>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         for (name, _) in &self.carried {
             parts.headers.remove(name);
@@ -98,9 +105,7 @@ impl LocalDoor {
         }
         parts.extensions.insert(ConnectInfo(self.peer));
         let asked = self.router.clone().oneshot(Request::from_parts(parts, Body::from(body))).await;
-        let (parts, body) = asked.unwrap_or_else(|never| match never {}).into_parts();
-        let body = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
-        Response::from_parts(parts, body)
+        asked.unwrap_or_else(|never| match never {})
     }
 }
 

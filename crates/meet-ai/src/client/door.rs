@@ -27,17 +27,18 @@ impl Door {
     pub(super) async fn send(&self, request: Request) -> Result<Response, reqwest::Error> {
         match self {
             Self::Network(http) => http.execute(request).await,
-            Self::Local(door) => {
-                let request = http::Request::try_from(request)?;
-                let (mut parts, body) = request.into_parts();
-                // Inside, an address is its path and query.
-                if let Some(path) = parts.uri.path_and_query() {
-                    parts.uri = http::Uri::from(path.clone());
-                }
-                let body = body.as_bytes().map(Bytes::copy_from_slice).unwrap_or_default();
-                let answer = door.ask(http::Request::from_parts(parts, body)).await;
-                Ok(answer.map(Body::from).into())
-            }
+            Self::Local(door) => Ok(door.ask(inside(request)?).await.map(Body::from).into()),
         }
     }
+}
+
+/// The request as it goes through a local door.
+pub(super) fn inside(request: Request) -> Result<http::Request<Bytes>, reqwest::Error> {
+    let (mut parts, body) = http::Request::try_from(request)?.into_parts();
+    // Inside, an address is its path and query.
+    if let Some(path) = parts.uri.path_and_query() {
+        parts.uri = http::Uri::from(path.clone());
+    }
+    let body = body.as_bytes().map(Bytes::copy_from_slice).unwrap_or_default();
+    Ok(http::Request::from_parts(parts, body))
 }

@@ -10,6 +10,7 @@ mod lobby;
 pub mod people;
 pub mod retry;
 pub mod socket;
+mod stay;
 
 use std::time::Duration;
 

@@ -1,70 +1,99 @@
-//! Being seen in the rooms that an agent uses: one quiet connection to each, for as long as its program runs.
+//! Being seen in the rooms that an agent uses, by a quiet connection to each.
 //!
-//! What comes by it is not read; the tools read from the store.
+//! An agent's own program keeps them for as long as it runs. At `/mcp` nobody knows when an agent has gone, so there they
+//! end some time after its last request.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use meet_api::{RoomId, text::fold};
+use meet_api::RoomId;
 use meet_server::Clock;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
 
 use crate::client::{
     Client,
     retry::{Backoff, chance},
-    socket::{Closed, Incoming, SocketQuery},
+    socket::Closed,
 };
 
 /// In how many rooms an agent is seen at once.
 const MAX_ROOMS: usize = 32;
+/// How long an agent at `/mcp` is seen after its last request.
+const LINGER: Duration = Duration::from_mins(3);
 
 /// The rooms that an agent is in.
-#[derive(Default)]
-pub(super) struct Attending(Mutex<Rooms>);
+pub(crate) struct Attending {
+    linger: Option<Duration>,
+    rooms: Mutex<Rooms>,
+}
 
 #[derive(Default)]
 struct Rooms {
-    known: HashSet<RoomId>,
+    known: HashMap<RoomId, (AbortHandle, Arc<Notify>)>,
+    /// They end with the agent.
     connections: JoinSet<()>,
 }
 
 impl Attending {
-    /// Comes into a room, if it is not there already.
+    /// For as long as it is kept.
+    pub(super) fn lasting() -> Self {
+        Self { linger: None, rooms: Mutex::default() }
+    }
+
+    /// For some time after the last request.
+    pub(super) fn lingering() -> Self {
+        Self { linger: Some(LINGER), ..Self::lasting() }
+    }
+
+    /// Comes into a room, or stays on there.
     pub(super) fn enter(&self, client: &Client, room: RoomId) {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended are done with.
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         while rooms.connections.try_join_next().is_some() {}
-        if rooms.known.len() < MAX_ROOMS && rooms.known.insert(room) {
-            rooms.connections.spawn(attend(client.clone(), room));
+        rooms.known.retain(|_, (connection, _)| !connection.is_finished());
+        if let Some((_, again)) = rooms.known.get(&room) {
+            again.notify_one();
+        } else if rooms.known.len() < MAX_ROOMS {
+            let again = Arc::new(Notify::new());
+            let attending = attend(client.clone(), room, Arc::clone(&again), self.linger);
+            let connection = rooms.connections.spawn(attending);
+            rooms.known.insert(room, (connection, again));
+        }
+    }
+}
+
+async fn attend(client: Client, room: RoomId, again: Arc<Notify>, linger: Option<Duration>) {
+    let staying = stay(&client, room);
+    tokio::pin!(staying);
+    loop {
+        tokio::select! {
+            () = &mut staying => return,
+            () = again.notified() => {}
+            () = tokio::time::sleep(linger.unwrap_or(Duration::MAX)), if linger.is_some() => return,
         }
     }
 }
 
 /// Stays in a room until it is told that there is nothing to stay for.
-async fn attend(client: Client, room: RoomId) {
+async fn stay(client: &Client, room: RoomId) {
     let clock = Clock::system();
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
     loop {
-        match stay(&client, room, &mut backoff).await {
-            Ok(Closed::Code(4040 | 4041 | 4409)) => return,
+        match client.stay(room).await {
+            Ok(mut stay) => {
+                backoff.reset();
+                if let Some(Closed::Code(4040 | 4041 | 4409)) = stay.over().await {
+                    return;
+                }
+            }
             Err(error) if !error.is_passing() => return,
-            Ok(_) | Err(_) => tokio::time::sleep(backoff.next(chance(&clock))).await,
+            Err(_) => {}
         }
-    }
-}
-
-async fn stay(client: &Client, room: RoomId, backoff: &mut Backoff) -> Result<Closed, crate::client::ClientError> {
-    let since = client.room(room).await?.head_seq;
-    // What does not mention it need not even be sent.
-    let mentions = client.speaker().map(|speaker| fold(&speaker.name));
-    let mut socket = client.open_socket(room, &SocketQuery { since, mentions, ..SocketQuery::default() }).await?;
-    backoff.reset();
-    loop {
-        if let Incoming::Closed(closed) = socket.next().await {
-            return Ok(closed);
-        }
+        tokio::time::sleep(backoff.next(chance(&clock))).await;
     }
 }

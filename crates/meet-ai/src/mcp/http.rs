@@ -18,6 +18,7 @@ use tower::service_fn;
 
 use super::{
     Origin, Server,
+    attending::Attending,
     sessions::{HOLDER, Sessions},
 };
 
@@ -36,8 +37,9 @@ pub(crate) fn mounted(manage: bool, stopping: CancellationToken) -> Mounted {
         .with_sse_keep_alive(Some(SIGN_OF_LIFE))
         .with_max_request_body_bytes(MAX_BODY)
         .with_cancellation_token(stopping);
-    let server = Server::new(Origin::Visitors, manage);
-    let service = StreamableHttpService::new(move || Ok(server.clone()), Arc::clone(&sessions), config);
+    // One for each session, and for each request that has none.
+    let server = move || Ok(Server::new(Origin::Visitors(Arc::new(Attending::lingering())), manage));
+    let service = StreamableHttpService::new(server, Arc::clone(&sessions), config);
     Mounted::new(service_fn(move |request: Request<Body>| {
         let (service, sessions) = (service.clone(), Arc::clone(&sessions));
         async move {

@@ -6,7 +6,7 @@ use http::request::Parts;
 use meet_api::{Kind, Message, RoomId, User, text::fold, text::folds_to};
 use meet_server::{Clock, LocalDoor};
 use percent_encoding::percent_decode;
-use rmcp::{ErrorData, RoleServer, service::RequestContext};
+use rmcp::{ErrorData, RoleServer, service::RequestContext, transport::common::http_header::HEADER_SESSION_ID};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -23,8 +23,8 @@ const MAX_NAME: usize = 64;
 pub(crate) enum Origin {
     /// One client, on standard input: the credential is this process's own.
     Own(Arc<Own>),
-    /// Anybody, over HTTP: each request brings its credential.
-    Visitors,
+    /// Anybody, over HTTP: each request brings its credential. This is what a session keeps of them.
+    Visitors(Arc<Attending>),
 }
 
 /// The one client of a process.
@@ -38,13 +38,13 @@ pub(crate) struct Own {
     /// What it is there for.
     pub(crate) role: Option<String>,
     user: OnceCell<Option<User>>,
-    attending: Attending,
+    attending: Arc<Attending>,
 }
 
 impl Own {
     /// One whose user is not known yet.
     pub(crate) fn new(client: Client, name: Option<String>, model: Option<String>, role: Option<String>) -> Self {
-        Self { client, name, model, role, user: OnceCell::new(), attending: Attending::default() }
+        Self { client, name, model, role, user: OnceCell::new(), attending: Arc::new(Attending::lasting()) }
     }
 
     /// The user of the session; `None` for a bare key. Asked once.
@@ -63,7 +63,7 @@ pub(super) struct Turn {
     pub(super) name: String,
     pub(super) model: Option<String>,
     pub(super) role: Option<String>,
-    own: Option<Arc<Own>>,
+    attending: Option<Arc<Attending>>,
 }
 
 impl Turn {
@@ -74,7 +74,7 @@ impl Turn {
                 let user = own.user().await.map_err(|error| refused(&error))?;
                 (own.client.clone(), own.name.clone(), own.model.clone(), own.role.clone(), user)
             }
-            Origin::Visitors => {
+            Origin::Visitors(_) => {
                 let no_door = || ErrorData::internal_error("the request came by no door", None);
                 let parts = context.extensions.get::<Parts>().ok_or_else(no_door)?;
                 let client = visitor(parts).ok_or_else(no_door)?;
@@ -94,11 +94,11 @@ impl Turn {
             None => wanted.unwrap_or_else(|| presentable(&client_name)),
         };
         let client = client.speaking_as(Speaker::agent(&name));
-        let own = match origin {
-            Origin::Own(own) => Some(Arc::clone(own)),
-            Origin::Visitors => None,
+        let attending = match origin {
+            Origin::Own(own) => Some(Arc::clone(&own.attending)),
+            Origin::Visitors(attending) => is_in_session(context).then(|| Arc::clone(attending)),
         };
-        Ok(Self { client, clock: Clock::system(), user, name, model, role, own })
+        Ok(Self { client, clock: Clock::system(), user, name, model, role, attending })
     }
 
     /// A turn that no request asked for.
@@ -109,13 +109,13 @@ impl Turn {
             None => own.name.clone().unwrap_or_else(|| presentable(client_name)),
         };
         let client = own.client.clone().speaking_as(Speaker::agent(&name));
-        Ok(Self { client, clock: Clock::system(), user, name, model: None, role: None, own: None })
+        Ok(Self { client, clock: Clock::system(), user, name, model: None, role: None, attending: None })
     }
 
-    /// Is seen in a room from here on, where the caller has a process of its own.
+    /// Is seen in a room from here on, where there is something that outlasts this request.
     pub(super) fn enter(&self, room: RoomId) {
-        if let Some(own) = &self.own {
-            own.attending.enter(&self.client, room);
+        if let Some(attending) = &self.attending {
+            attending.enter(&self.client, room);
         }
     }
 
@@ -126,6 +126,11 @@ impl Turn {
             None => message.sender_type == Kind::Agent && folds_to(&message.sender, &fold(self.name.trim())),
         }
     }
+}
+
+/// Whether a request over HTTP belongs to a session of the protocol; without one, nothing is kept between requests.
+fn is_in_session(context: &RequestContext<RoleServer>) -> bool {
+    context.extensions.get::<Parts>().is_some_and(|parts| parts.headers.contains_key(HEADER_SESSION_ID))
 }
 
 /// The user of a session; `None` for a bare key.

@@ -387,6 +387,8 @@ export class OpenRoom {
     } else if (event.type === 'guard') {
       this.#guarded(event);
     } else if (event.type === 'log') {
+      // What its author said before stands before it.
+      this.#take();
       this.lines = activity.heard(this.lines, event, Date.now());
       this.#lasting ??= setTimeout(() => this.#expire(), 1000);
     } else if (event.type === 'message') {

@@ -83,6 +83,7 @@ describe('the agents of an open room', () => {
     server.publish(spoke(2));
     await settled();
     expect(texts()).toEqual([]);
+    server.publish(spoke(3));
     tell(log('again'));
     await settled(29_000);
     expect(texts()).toEqual(['again']);

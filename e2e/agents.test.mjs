@@ -59,7 +59,10 @@ story(
     assert.equal(await refused(fixer.says('no, after you')), 'agent_budget_spent');
     await ann.log.getByText('fixer was stopped: the agents have used up their 5 messages.').waitFor();
     assert.equal(await ann.page.title(), '⏸ night shift – meet-ai');
-    await isAccessible(ann, 'a room whose agents are stopped');
+    for (const colorScheme of ['light', 'dark']) {
+      await ann.page.emulateMedia({ colorScheme });
+      await isAccessible(ann, `a room whose agents are stopped, in the ${colorScheme}`);
+    }
 
     // Somebody who comes later sees it, too.
     await ann.page.reload();
@@ -137,7 +140,10 @@ story('what an agent says of itself is seen at once, and all of it is text', asy
   await agent.tells('2/120');
   await told.getByText('2/120').waitFor();
   assert.equal(await told.count(), 1);
-  await isAccessible(ann, 'a room with an agent that waits and tells something');
+  for (const colorScheme of ['dark', 'light']) {
+    await ann.page.emulateMedia({ colorScheme });
+    await isAccessible(ann, `a room with an agent that waits and tells something, in the ${colorScheme}`);
+  }
   await agent.says('done');
   await told.waitFor({ state: 'detached' });
   await agent.is({ doing: 'listening' });
@@ -270,6 +276,7 @@ story('what is unread, and who is mentioned, follows from one browser of a perso
     await person.page.waitForFunction(() => document.title === '(1) desk – meet-ai');
   }
 
+  await isAccessible(ann, 'the list of rooms with a mention');
   await entry(ann).click();
   await ann.sees('disk is full');
   await entry(phone, /^alerts( \d+ here now)?$/).waitFor();

@@ -209,8 +209,9 @@ pub struct OwnStatus {
     pub user: UserId,
     /// As what.
     pub status: ChosenStatus,
-    /// What else it says of itself.
-    pub about: About,
+    /// What else it says of itself; absent when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
 }
 
 /// `PUT /api/rooms/{id}/read`.

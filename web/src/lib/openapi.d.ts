@@ -916,8 +916,7 @@ export interface components {
         };
         /** @description As what a user chose to be seen. */
         OwnStatus: {
-            /** @description What else it says of itself. */
-            about: components["schemas"]["About"];
+            about?: components["schemas"]["About"] | null;
             /** @description As what. */
             status: components["schemas"]["ChosenStatus"];
             /** @description The user's id. */

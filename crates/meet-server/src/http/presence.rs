@@ -6,7 +6,7 @@ use axum::{
     http::request::Parts,
 };
 use meet_api::{
-    Appearance, ErrorBody, UserId, UserStatus,
+    ErrorBody, UserId, UserStatus,
     request::{OwnStatus, SetStatus},
 };
 
@@ -61,8 +61,8 @@ pub(super) async fn set_status(
     Body(body): Body<SetStatus>,
 ) -> Result<Json<OwnStatus>, Refusal> {
     let user = app.user_of(&member, named).await?;
-    let Appearance { status, about } = app.set_appearance(&member, user.id, body).await?;
-    Ok(Json(OwnStatus { user: user.id, status, about }))
+    let chosen = app.set_appearance(&member, user.id, body).await?;
+    Ok(Json(OwnStatus { user: user.id, status: chosen.status, about: chosen.said() }))
 }
 
 /// See as what users are seen now.

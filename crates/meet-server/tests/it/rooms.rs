@@ -29,6 +29,7 @@ async fn a_new_room_is_private_and_shown_with_exactly_the_fields_of_the_contract
             "online",
             "created_at",
             "expires_at",
+            "agents",
         ];
         expected.sort_unstable();
         assert_eq!(names, expected);

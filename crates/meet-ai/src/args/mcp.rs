@@ -6,7 +6,8 @@ use super::ClientArgs;
 
 pub(crate) const MCP_HELP: &str = "\
 Speaks the Model Context Protocol on standard input and output: it is started by an agent's program,
-not by a person. A session token speaks as its own user; an API key as the agent NAME.
+not by a person. A session token speaks as its own user; an API key as the agent NAME. Agents that
+share a name are one agent, and do not hear each other: give each its own.
 
 The server and the key are found as by every other command; a server offers the same at /mcp.
 

@@ -22,8 +22,8 @@ use rmcp::{
 const IDLE: Duration = Duration::from_hours(4);
 /// How many sessions one credential has; one more ends the one that was silent for longest.
 const MAX_OF_ONE: usize = 16;
-/// How many there may be together.
-const MAX: usize = 1024;
+/// How many there may be together; one takes about 120 KiB.
+const MAX: usize = 512;
 
 tokio::task_local! {
     /// Whose request is being answered.

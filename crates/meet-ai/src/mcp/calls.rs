@@ -150,6 +150,11 @@ pub(super) async fn call(
     answer.unwrap_or_else(|trouble| trouble.told())
 }
 
+/// What the API refused before a tool could be called.
+pub(super) fn refused(error: ClientError) -> CallToolResult {
+    Trouble::from(error).told()
+}
+
 impl Trouble {
     fn told(&self) -> CallToolResult {
         let (sentence, code, again) = match self {

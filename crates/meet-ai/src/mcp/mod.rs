@@ -39,7 +39,7 @@ pub(crate) use channel::push_mentions;
 pub(crate) use http::mounted;
 pub(crate) use turn::{Origin, Own};
 
-use turn::Turn;
+use turn::{NoTurn, Turn};
 
 /// How Claude Code knows a server that pushes into its sessions.
 const CHANNEL_CAPABILITY: &str = "claude/channel";
@@ -66,7 +66,7 @@ impl Server {
     }
 
     async fn turn(&self, context: &RequestContext<RoleServer>) -> Result<Turn, ErrorData> {
-        Turn::begin(&self.origin, context).await
+        Ok(Turn::begin(&self.origin, context).await?)
     }
 }
 
@@ -102,7 +102,12 @@ impl ServerHandler for Server {
         if self.get_tool(&request.name).is_none() {
             return Err(ErrorData::invalid_params("there is no such tool", None));
         }
-        let turn = self.turn(&context).await?;
+        let turn = match Turn::begin(&self.origin, &context).await {
+            Ok(turn) => turn,
+            // As with every other refusal, the model is told.
+            Err(NoTurn::Client(error)) => return Ok(calls::refused(error).into()),
+            Err(reason) => return Err(reason.into()),
+        };
         let answered = calls::call(&turn, &request.name, request.arguments.unwrap_or_default(), &context);
         tokio::select! {
             biased;

@@ -54,6 +54,30 @@ impl Own {
     }
 }
 
+/// Why nobody is known to have asked.
+#[derive(Debug)]
+pub(super) enum NoTurn {
+    /// The request came without a way to the API.
+    NoDoor,
+    /// The API does not say who it is.
+    Client(ClientError),
+}
+
+impl From<ClientError> for NoTurn {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<NoTurn> for ErrorData {
+    fn from(reason: NoTurn) -> Self {
+        match reason {
+            NoTurn::NoDoor => Self::internal_error("the request came by no door", None),
+            NoTurn::Client(error) => refused(&error),
+        }
+    }
+}
+
 /// One request's caller.
 pub(super) struct Turn {
     pub(super) client: Client,
@@ -67,18 +91,17 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    pub(super) async fn begin(origin: &Origin, context: &RequestContext<RoleServer>) -> Result<Self, ErrorData> {
+    pub(super) async fn begin(origin: &Origin, context: &RequestContext<RoleServer>) -> Result<Self, NoTurn> {
         let client_name = context.client_info().map(|info| info.name).unwrap_or_default();
         let (client, wanted, model, role, user) = match origin {
             Origin::Own(own) => {
-                let user = own.user().await.map_err(|error| refused(&error))?;
+                let user = own.user().await?;
                 (own.client.clone(), own.name.clone(), own.model.clone(), own.role.clone(), user)
             }
             Origin::Visitors(_) => {
-                let no_door = || ErrorData::internal_error("the request came by no door", None);
-                let parts = context.extensions.get::<Parts>().ok_or_else(no_door)?;
-                let client = visitor(parts).ok_or_else(no_door)?;
-                let user = session_user(&client).await.map_err(|error| refused(&error))?;
+                let parts = context.extensions.get::<Parts>().ok_or(NoTurn::NoDoor)?;
+                let client = visitor(parts).ok_or(NoTurn::NoDoor)?;
+                let user = session_user(&client).await?;
                 let said = |header| parts.headers.get(header).and_then(|value| decoded(value.as_bytes()));
                 (
                     client,

@@ -210,3 +210,23 @@ fn an_agent_is_seen_in_the_rooms_that_it_uses_with_what_it_says_of_itself() {
     assert!(process.wait().success());
     assert!(std::iter::repeat_with(&members).any(|members| members.is_empty()));
 }
+
+#[test]
+fn a_session_that_has_ended_is_told_in_a_tools_answer() {
+    let machine = Machine::new();
+    let server = machine.serve("data", "127.0.0.1:0");
+    let key = key(&machine, &server);
+    let body = json!({ "key": key, "name": "scout", "kind": "agent" }).to_string();
+    let (status, signed_in) = server.http("POST", "/api/session", "", &body);
+    assert!(matches!(status, 200 | 201), "{signed_in}");
+    let token = serde_json::from_str::<Value>(&signed_in).unwrap()["token"].as_str().unwrap().to_owned();
+    let mut agent = Agent::greeted(&machine, &server, &token, &["--name", "nobody"], "program");
+    let me = agent.call("who_am_i", &json!({}))["structuredContent"].clone();
+    assert_eq!((&me["name"], &me["credential"]), (&json!("scout"), &json!("session")));
+    let mut late = Agent::greeted(&machine, &server, &token, &[], "program");
+    assert_eq!(server.http("DELETE", "/api/session", &token, "").0, 204);
+    for agent in [&mut agent, &mut late] {
+        let answer = agent.call("list_rooms", &json!({}));
+        assert_eq!((&answer["isError"], &answer["structuredContent"]["code"]), (&json!(true), &json!("invalid_key")));
+    }
+}

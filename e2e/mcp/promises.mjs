@@ -100,7 +100,7 @@ function stories(tell, way) {
     assert.deepEqual(tools.map((tool) => tool.name), TOOLS);
     for (const tool of tools) assert.equal(tool.inputSchema.type, 'object', tool.name);
     const { resources } = await scout.resources();
-    assert.ok(resources.some((resource) => resource.uri === `meet-ai://rooms/${room.id}/log` && resource.name === 'standup'));
+    assert.ok(resources.some((resource) => resource.uri === `meet-ai://rooms/${room.id}/log` && resource.name === `log of room ${room.id}`));
     assert.equal((await scout.templates()).resourceTemplates[0].uriTemplate, 'meet-ai://rooms/{id}/log');
     assert.equal((await scout.prompts()).prompts[0].name, 'etiquette');
     const { messages } = await scout.prompt('etiquette');

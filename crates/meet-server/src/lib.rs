@@ -60,6 +60,6 @@ pub use clock::Clock;
 pub use config::Config;
 pub use error::Error;
 pub use meet_store::Hold;
-pub use mount::{Body, Holder, LocalDoor, Mounted};
+pub use mount::{Body, Holder, Lease, LocalDoor, Mounted};
 pub use router::openapi_json;
 pub use serve::{ServeError, serve, serve_with};

@@ -44,7 +44,7 @@ const MAX_SENTENCE: usize = 4 * 1024;
 /// Nothing is published to a mounted stream; it is only told when it has to end.
 const OUTBOX_BYTES: usize = 1024;
 
-/// What answers at `/mcp`. Its requests carry a [`LocalDoor`] among their extensions.
+/// What answers at `/mcp`. Its requests carry a [`LocalDoor`] and a [`Lease`] among their extensions.
 pub type Mounted = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// This server's API in the hands of one caller, without a socket between.
@@ -67,6 +67,22 @@ pub struct Holder {
 impl Holder {
     fn of(member: &Member) -> Self {
         Self { tenant: member.home, generation: member.generation, session: member.session }
+    }
+
+    /// The tenant of the credential, whose others share what it may take.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+}
+
+/// Tells of the credential that came with a request whether it has ended since, also after the request.
+#[derive(Clone)]
+pub struct Lease(Arc<Connection>);
+
+impl Lease {
+    /// Whether it has ended, or the server stops.
+    pub fn has_ended(&self) -> bool {
+        self.0.outbox().closed().is_some()
     }
 }
 
@@ -111,7 +127,7 @@ impl LocalDoor {
 
 /// The place that a request holds while it is answered, and what tells that it has to end.
 struct Stay {
-    connection: Connection,
+    connection: Arc<Connection>,
     _slot: Slot,
 }
 
@@ -121,7 +137,11 @@ impl Stay {
         let connection = app.hub().connect(app.clock().uuid(), Some(member.credential()), Scope::One, OUTBOX_BYTES);
         // What ended before is noticed here, and from here on by the hub.
         app.confirm(Some(member)).await?;
-        Ok(Self { connection, _slot: slot })
+        Ok(Self { connection: Arc::new(connection), _slot: slot })
+    }
+
+    fn lease(&self) -> Lease {
+        Lease(Arc::clone(&self.connection))
     }
 
     /// Resolves when the credential has ended, or the server stops.
@@ -147,6 +167,7 @@ pub(crate) fn routes(mounted: Mounted, api: Router) -> Router<App> {
                 RawBody::from_request(Request::from_parts(parts.clone(), body), &app).await?;
             let mut request = Request::from_parts(parts, Body::from(bytes));
             request.extensions_mut().insert(door);
+            request.extensions_mut().insert(stay.lease());
             answer(mounted, request, stay).await
         }
     };

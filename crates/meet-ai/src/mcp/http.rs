@@ -5,21 +5,15 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
-use meet_server::{Body, Holder, LocalDoor, Mounted};
-use rmcp::{
-    model::ProtocolVersion,
-    transport::{
-        StreamableHttpServerConfig, StreamableHttpService,
-        common::http_header::{HEADER_MCP_PROTOCOL_VERSION, HEADER_SESSION_ID},
-    },
-};
+use meet_server::{Body, Lease, LocalDoor, Mounted};
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, common::http_header::HEADER_SESSION_ID};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use super::{
     Origin, Server,
     attending::Attending,
-    sessions::{HOLDER, Sessions},
+    sessions::{CALLER, Caller, Sessions},
 };
 
 /// What a message of the protocol is.
@@ -43,12 +37,12 @@ pub(crate) fn mounted(manage: bool, stopping: CancellationToken) -> Mounted {
     Mounted::new(service_fn(move |request: Request<Body>| {
         let (service, sessions) = (service.clone(), Arc::clone(&sessions));
         async move {
-            let holder = match admit(&sessions, &request) {
-                Ok(holder) => holder,
+            let caller = match admit(&sessions, &request) {
+                Ok(caller) => caller,
                 Err((status, sentence)) => return Ok(refused(status, sentence)),
             };
             let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(JSON));
-            let mut answer = HOLDER.scope(holder, service.handle(request)).await;
+            let mut answer = CALLER.scope(caller, service.handle(request)).await;
             // To the SDK what is no message of the protocol is of another type; here it is a request that says nothing.
             if is_json && answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
                 *answer.status_mut() = StatusCode::BAD_REQUEST;
@@ -59,24 +53,17 @@ pub(crate) fn mounted(manage: bool, stopping: CancellationToken) -> Mounted {
 }
 
 /// Whose request it is, or why it is not taken.
-fn admit(sessions: &Sessions, request: &Request<Body>) -> Result<Holder, (StatusCode, &'static str)> {
+fn admit(sessions: &Sessions, request: &Request<Body>) -> Result<Caller, (StatusCode, &'static str)> {
     let no_door = (StatusCode::INTERNAL_SERVER_ERROR, "the request came by no door");
-    let holder = request.extensions().get::<LocalDoor>().map(LocalDoor::holder).ok_or(no_door)?;
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    match header(HEADER_SESSION_ID) {
+    let extensions = request.extensions();
+    let holder = extensions.get::<LocalDoor>().map(LocalDoor::holder).ok_or(no_door)?;
+    let lease = extensions.get::<Lease>().cloned().ok_or(no_door)?;
+    match request.headers().get(HEADER_SESSION_ID).and_then(|id| id.to_str().ok()) {
         Some(id) if !sessions.hear(id, holder) => {
             Err((StatusCode::NOT_FOUND, "there is no such session: initialize again"))
         }
-        None if sessions.are_full() && opens_session(header(HEADER_MCP_PROTOCOL_VERSION)) => {
-            Err((StatusCode::SERVICE_UNAVAILABLE, "the server has too many sessions"))
-        }
-        _ => Ok(holder),
+        _ => Ok(Caller { holder, lease }),
     }
-}
-
-/// Whether a request of this revision without a session can only be one that opens one.
-fn opens_session(revision: Option<&str>) -> bool {
-    revision.is_none_or(|revision| revision < ProtocolVersion::NO_INITIALIZE.as_str())
 }
 
 /// A refusal in plain words, which the server gives its shape.

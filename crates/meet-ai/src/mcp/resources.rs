@@ -10,7 +10,7 @@ use rmcp::{
 };
 
 use super::{calls, turn::Turn, turn::refused};
-use crate::{client::History, output::escape};
+use crate::client::History;
 
 /// How many messages a room's log shows.
 const LOG: usize = 50;
@@ -22,7 +22,9 @@ const SUFFIX: &str = "/log";
 pub(super) async fn list(turn: &Turn) -> Result<ListResourcesResult, ErrorData> {
     let rooms = turn.client.rooms().await.map_err(|error| refused(&error))?;
     let resource = |room: meet_api::Room| {
-        Resource::new(format!("{PREFIX}{}{SUFFIX}", room.id), escape(&room.name)).with_mime_type("text/plain")
+        // Others chose the room's name; list_rooms tells it as data.
+        let name = format!("log of room {}", room.id);
+        Resource::new(format!("{PREFIX}{}{SUFFIX}", room.id), name).with_mime_type("text/plain")
     };
     Ok(ListResourcesResult::with_all_items(rooms.into_iter().take(MAX_LISTED).map(resource).collect()))
 }

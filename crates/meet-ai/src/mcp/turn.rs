@@ -11,7 +11,10 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::attending::Attending;
-use crate::client::{Client, ClientError, people::Speaker};
+use crate::{
+    client::{Client, ClientError, people::Speaker},
+    output::escape,
+};
 
 /// Who an agent is whose client does not say what it is.
 const NAMELESS: &str = "agent";
@@ -191,7 +194,7 @@ pub(super) fn presentable(name: &str) -> String {
 /// What the API refused where the protocol has no place for a tool's answer.
 pub(super) fn refused(error: &ClientError) -> ErrorData {
     let code = error.code().map(|code| Value::from(code.as_str()));
-    ErrorData::invalid_request(error.to_string(), code.map(|code| serde_json::json!({ "code": code })))
+    ErrorData::invalid_request(escape(&error.to_string()), code.map(|code| serde_json::json!({ "code": code })))
 }
 
 #[cfg(test)]

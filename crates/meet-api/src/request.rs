@@ -58,10 +58,10 @@ pub struct UpdateRoom {
     /// Show it in the list of public rooms; the operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<bool>,
-    /// How many messages agents may say in a row without one of a person between, 0 to 10 000; 0 for any number.
+    /// How many messages agents may say in a row without one of a person between, 0 to 1000; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_budget: Option<u64>,
-    /// How many of these one agent may say, 0 to 10 000; 0 for all.
+    /// How many of these one agent may say, 0 to 1000; 0 for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_share: Option<u64>,
     /// Whether agents may say nothing; `false` lets them begin anew, with the whole budget.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use meet_api::TenantId;
 use meet_centrifuge::session::Settings;
-use meet_store::{Appended, Appender, Founding, OpenError, Store, TenantKind};
+use meet_store::{Appended, Appender, Committed, Founding, OpenError, Store, TenantKind};
 use secrecy::SecretString;
 use tokio::{
     sync::{Mutex, MutexGuard, Notify},
@@ -187,9 +187,9 @@ impl App {
         let sessions = Settings { version: env!("CARGO_PKG_VERSION").to_owned(), ..Settings::default() };
         let (hub, tasks, sweeper) = (Hub::default(), Tasks::default(), Sweeper::new(&clock));
         let tripped = Arc::new(Tripped::default());
-        let (publisher, lifter) = (hub.clone(), Arc::clone(&tripped));
-        let (appender, append) = Appender::start(store.clone(), move |batch: &[Appended]| {
-            publish(&publisher, &lifter, batch);
+        let (publisher, follower) = (hub.clone(), Arc::clone(&tripped));
+        let (appender, append) = Appender::start(store.clone(), move |committed: &Committed| {
+            publish(&publisher, &follower, committed);
         });
         let appending = tasks.run(append).abort_handle();
         Ok(Self(Arc::new(Inner {
@@ -387,8 +387,9 @@ impl App {
     }
 }
 
-/// Hands a committed batch to the hub, in commit order.
-fn publish(hub: &Hub, tripped: &Tripped, batch: &[Appended]) {
+/// Hands what came of a commit to the hub, in its order.
+fn publish(hub: &Hub, tripped: &Tripped, committed: &Committed) {
+    let batch = &committed.stored;
     metrics::counter!("meet_messages_total").increment(batch.len() as u64);
     metrics::histogram!("meet_append_batch_size").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
     let room = |appended: &Appended| Address::chat(appended.tenant, appended.message.room_id);
@@ -398,13 +399,12 @@ fn publish(hub: &Hub, tripped: &Tripped, batch: &[Appended]) {
         let publications: Vec<_> = one_room.iter().map(|appended| Arc::new(publication(appended))).collect();
         hub.publish(address, &publications);
     }
+    tripped.follow(hub, committed);
     for Appended { tenant, message, mentions } in batch {
-        tripped.lift_by(hub, *tenant, message);
-        for user in mentions {
-            let own = Address::user(*tenant, *user);
-            if hub.has_subscribers(own) {
-                hub.publish(own, &[Publication::mention(own, message).into()]);
-            }
+        let own = mentions.iter().map(|user| Address::user(*tenant, *user));
+        let listening: Vec<_> = own.filter(|address| hub.has_subscribers(*address)).collect();
+        if !listening.is_empty() {
+            Publication::mentions(listening, message).for_each(|mention| hub.hint(mention.address, &mention));
         }
     }
 }

@@ -6,16 +6,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use meet_api::{
-    AgentRules, Guard, GuardChange, GuardReason, Kind, Message, Room, RoomId, TenantId, User, UserId,
-    request::UpdateRoom,
-};
-use meet_store::{Stop, StoppedAt};
+use meet_api::{AgentRules, Guard, GuardChange, GuardReason, Kind, Room, RoomId, User, UserId, request::UpdateRoom};
+use meet_store::{Appended, Committed, Stop, Stopped, StoppedAt};
 
 use crate::{
     app::App,
@@ -24,8 +21,8 @@ use crate::{
     rooms::RoomAccess,
 };
 
-/// The most messages that agents may be let say in a row.
-const MAX_BUDGET: u64 = 10_000;
+/// The most messages that agents may be let say in a row: a share is counted over as many.
+pub(crate) const MAX_BUDGET: u64 = 1000;
 /// The most rooms of which it is remembered that their agents were stopped.
 const MAX_ROOMS: usize = 10_000;
 /// The most agents of a room of which it is remembered that their share is spent.
@@ -49,11 +46,46 @@ struct Told {
 }
 
 impl Tripped {
+    /// Tells rooms, in the order of a commit, that an agent was stopped there, and that a person lets them go on.
+    pub(crate) fn follow(&self, hub: &Hub, committed: &Committed) {
+        let mut stopped = committed.stopped.iter().peekable();
+        for (place, Appended { tenant, message, .. }) in committed.stored.iter().enumerate() {
+            while let Some(stopped) = stopped.next_if(|stopped| stopped.after <= place) {
+                self.trip(hub, stopped);
+            }
+            if message.sender_type == Kind::Human
+                && let Some(agents) = self.forget(message.room_id)
+            {
+                let address = Address::chat(*tenant, message.room_id);
+                let agents = AgentRules { remaining: (agents.budget > 0).then_some(agents.budget), ..agents };
+                hub.publish(address, &[Publication::guard(address, GuardChange::Lifted, agents, None).into()]);
+            }
+        }
+        stopped.for_each(|stopped| self.trip(hub, stopped));
+    }
+
+    /// Tells a room, once for a streak and a reason, that an agent was stopped in it.
+    fn trip(&self, hub: &Hub, stopped: &Stopped) {
+        let (reason, about) = match stopped.stop {
+            // Whoever paused them has told the room.
+            Stop::Paused => return,
+            Stop::Budget => (GuardReason::Budget, None),
+            Stop::Share => (GuardReason::Share, Some(stopped.user)),
+        };
+        if self.is_news(stopped.room, about, &stopped.at) {
+            let address = Address::chat(stopped.tenant, stopped.room);
+            let who = Some((reason, stopped.user, stopped.sender.as_str()));
+            hub.publish(address, &[Publication::guard(address, GuardChange::Tripped, stopped.at.agents, who).into()]);
+            hub.mark_changed(address);
+        }
+    }
+
     /// Whether a room has not been told yet that this streak's agents were stopped for this reason.
     fn is_news(&self, room: RoomId, about: Option<UserId>, at: &StoppedAt) -> bool {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = lock(&self.rooms);
         if rooms.len() >= MAX_ROOMS && !rooms.contains_key(&room) {
-            rooms.clear();
+            let any = rooms.keys().next().copied();
+            any.and_then(|any| rooms.remove(&any));
         }
         let new = || Told { person_seq: at.person_seq, about: Vec::new(), agents: at.agents };
         let told = rooms.entry(room).or_insert_with(new);
@@ -69,27 +101,39 @@ impl Tripped {
         is_news
     }
 
-    /// Forgets what a room was told; the rules of then, if it was told anything.
+    /// Forgets what a room was told; the rules as they are, if it was told anything.
     fn forget(&self, room: RoomId) -> Option<AgentRules> {
         if self.number.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = lock(&self.rooms);
         let told = rooms.remove(&room);
         self.number.store(rooms.len(), Ordering::Relaxed);
         told.map(|told| told.agents)
     }
 
-    /// Tells a room that its agents may go on, when a person's message was just stored there and they were stopped.
-    pub(crate) fn lift_by(&self, hub: &Hub, tenant: TenantId, message: &Message) {
-        if message.sender_type == Kind::Human
-            && let Some(agents) = self.forget(message.room_id)
-        {
-            let address = Address::chat(tenant, message.room_id);
-            let agents = AgentRules { remaining: (agents.budget > 0).then_some(agents.budget), ..agents };
-            hub.publish(address, &[Publication::guard(address, GuardChange::Lifted, agents, None).into()]);
+    /// Notes new rules of a room that was told; whether nobody is stopped under them who was.
+    fn change(&self, room: RoomId, body: &UpdateRoom, agents: AgentRules) -> bool {
+        let mut rooms = lock(&self.rooms);
+        let Some(told) = rooms.get_mut(&room) else { return false };
+        let is_unbound = agents.budget == 0;
+        told.agents = agents;
+        told.about.retain(|about| match about {
+            None => agents.remaining == Some(0),
+            Some(_) => !is_unbound && body.agent_share.is_none(),
+        });
+        let is_lifted = told.about.is_empty();
+        if is_lifted {
+            rooms.remove(&room);
+            self.number.store(rooms.len(), Ordering::Relaxed);
         }
+        is_lifted
     }
+}
+
+/// A poisoned lock only says that another task panicked; the map stays whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Holds the numbers of a change to their bounds.
@@ -124,33 +168,20 @@ impl App {
         Ok(Guard { agents, own_remaining })
     }
 
-    /// Tells a room, once, that an agent was stopped in it.
-    pub(crate) fn tell_stopped(&self, access: &RoomAccess, user: &User, stop: Stop, at: &StoppedAt) {
-        let (reason, about) = match stop {
-            // Whoever paused them has told the room.
-            Stop::Paused => return,
-            Stop::Budget => (GuardReason::Budget, None),
-            Stop::Share => (GuardReason::Share, Some(user.id)),
-        };
-        if self.tripped().is_news(access.room.id, about, at) {
-            let (address, stopped) = (access.address(), Some((reason, user.id, user.name.as_str())));
-            let tripped = Publication::guard(address, GuardChange::Tripped, at.agents, stopped);
-            self.hub().publish(address, &[tripped.into()]);
-            self.hub().mark_changed(address);
-        }
-    }
-
     /// Tells a room what an owner changed of the rules for its agents.
     pub(crate) fn tell_rules(&self, address: Address, body: &UpdateRoom, was_paused: bool, room: &Room) {
-        let agents = room.agents;
-        let may_go_on = !agents.paused && agents.remaining != Some(0);
-        let was_told = may_go_on && self.tripped().forget(room.id).is_some();
         let event = match body.agents_paused {
-            Some(true) if !was_paused => GuardChange::Paused,
-            Some(false) => GuardChange::Resumed,
-            _ if was_told => GuardChange::Lifted,
-            _ => return,
+            Some(is_paused) => {
+                self.tripped().forget(room.id);
+                if is_paused && was_paused {
+                    return;
+                }
+                if is_paused { GuardChange::Paused } else { GuardChange::Resumed }
+            }
+            None if body.agent_budget.is_none() && body.agent_share.is_none() => return,
+            None if self.tripped().change(room.id, body, room.agents) && !room.agents.paused => GuardChange::Lifted,
+            None => return,
         };
-        self.hub().publish(address, &[Publication::guard(address, event, agents, None).into()]);
+        self.hub().publish(address, &[Publication::guard(address, event, room.agents, None).into()]);
     }
 }

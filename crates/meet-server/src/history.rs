@@ -1,6 +1,6 @@
 //! Reading what was said: pages of history, waiting for more, searching.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use meet_api::{
@@ -341,6 +341,9 @@ impl App {
             (Some(name), None) => (Some(name), false),
             (None, name) => (name, true),
         };
+        if name.as_deref().is_some_and(|name| fold(name.trim()).is_empty()) {
+            return Err(Error::Invalid("mentions and for must be a name".into()));
+        }
         let Some(name) = name.map(|name| fold(name.trim())) else {
             return Ok(Filter { exclude: wanted.exclude.as_deref().map(fold), ..Filter::default() });
         };
@@ -349,7 +352,8 @@ impl App {
             (Some(member), None) if member.user().is_none() => Own::Name(name.clone()),
             (_, None) => Own::Nobodys,
         };
-        let names = self.names(access.tenant).await?;
+        // Whoever is here only because the room is public learns nothing of who is known in it.
+        let names = if access.is_foreign() { Arc::default() } else { self.names(access.tenant).await? };
         let addressed = Some(Addressed { name, or_nobody, names, room: access.room.id });
         Ok(Filter { exclude: wanted.exclude.as_deref().map(fold), addressed, own })
     }

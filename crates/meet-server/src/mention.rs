@@ -3,15 +3,21 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
+/// The most places of a message that are looked at: a text may be made of nothing but `@`.
+const MAX_PLACES: usize = 100;
+/// The most names that are looked at for one place: names may be made so that each begins with the one before.
+const MAX_TRIES: usize = 16;
+
 /// Names in order, folded, each with who bears it.
 pub type Book<T> = BTreeMap<String, T>;
 
-/// What stands behind each `@` of a folded text that no word goes before.
+/// What stands behind each of the first `@` of a folded text that no word goes before.
 pub fn places(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices('@').filter_map(|(at, _)| {
+    let found = text.match_indices('@').filter_map(|(at, _)| {
         let before = text[..at].chars().next_back();
         (!before.is_some_and(is_word)).then(|| &text[at + 1..])
-    })
+    });
+    found.take(MAX_PLACES)
 }
 
 /// The longest name that stands at the start of `text`, ends at a word boundary, and whose bearers are `wanted`.
@@ -20,7 +26,7 @@ pub fn places(text: &str) -> impl Iterator<Item = &str> {
 /// is shares with the text no more than that name does.
 pub fn longest<'b, T>(book: &'b Book<T>, text: &str, wanted: impl Fn(&T) -> bool) -> Option<(&'b str, &'b T)> {
     let mut end = Bound::Included(text);
-    loop {
+    for _ in 0..MAX_TRIES {
         let (name, bearers) = book.range::<str, _>((Bound::Unbounded, end)).next_back()?;
         if stands_at_start(text, name) && wanted(bearers) {
             return Some((name, bearers));
@@ -32,6 +38,7 @@ pub fn longest<'b, T>(book: &'b Book<T>, text: &str, wanted: impl Fn(&T) -> bool
             _ => Bound::Included(shared),
         };
     }
+    None
 }
 
 /// Whether `name` is the beginning of `text` and ends at a word boundary.

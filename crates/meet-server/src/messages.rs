@@ -108,11 +108,7 @@ impl App {
             },
             mentions,
         };
-        let appended = self.appender().append(message).await?;
-        if let AppendOutcome::Stopped(stop, at) = &appended {
-            self.tell_stopped(room, &user, *stop, at);
-        }
-        let (message, is_repeat) = outcome(appended)?;
+        let (message, is_repeat) = outcome(self.appender().append(message).await?)?;
         Ok(Sent { message, window: window.filter(|_| !is_repeat) })
     }
 
@@ -148,7 +144,7 @@ impl App {
     }
 
     /// The user of a bare key by name and kind, under the name as it is written here, if there is one.
-    async fn known_user(&self, member: &Member, name: &UserName, kind: Kind) -> Result<Option<User>, Error> {
+    pub(crate) async fn known_user(&self, member: &Member, name: &UserName, kind: Kind) -> Result<Option<User>, Error> {
         let folded = name.folded();
         let known = match self.remembered().user(member.tenant, &folded, kind) {
             Some(user) => Some(user),

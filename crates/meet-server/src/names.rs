@@ -5,12 +5,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use meet_api::{Message, RoomId, TenantId, UserId, text::fold};
 use meet_store::KnownUser;
-use tokio::sync::OnceCell;
 
 use crate::{
     app::App,
@@ -18,18 +20,22 @@ use crate::{
     mention::{Book, longest, places, stands_at_start},
 };
 
-/// The most names of a tenant that are known: its newest.
+/// The most users of a tenant who are known: its own before guests, and the newest of these.
 const MAX_KNOWN: u32 = 10_000;
 /// The most names that are remembered of all tenants together, about; beyond it they are read anew.
 const MAX_REMEMBERED: usize = 200_000;
 /// The most users that one message mentions.
-const MAX_MENTIONED: usize = 50;
+const MAX_MENTIONED: usize = 25;
 
 /// The names of a tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     book: RwLock<Book<Vec<Bearer>>>,
-    read: OnceCell<()>,
+    /// How often somebody came, or may have gone, so that what changes while the store is read is not lost.
+    changes: AtomicU64,
+    /// Whether the store was read, and nobody is gone since.
+    is_fresh: AtomicBool,
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// A user who bears a name.
@@ -47,15 +53,22 @@ impl Bearer {
 }
 
 impl Names {
-    fn add(&self, known: impl IntoIterator<Item = KnownUser>) {
+    fn add(&self, known: KnownUser) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
-        for KnownUser { id, folded, rooms } in known {
-            let bearers = book.entry(folded).or_default();
-            match bearers.iter_mut().find(|bearer| bearer.user == id) {
-                None => bearers.push(Bearer { user: id, rooms }),
-                Some(bearer) => bearer.rooms = rooms,
-            }
+        if book.len() >= 2 * MAX_KNOWN as usize {
+            self.is_fresh.store(false, Ordering::SeqCst);
+            return;
         }
+        insert(&mut book, known);
+    }
+
+    fn replace(&self, known: Vec<KnownUser>) {
+        let mut fresh = Book::new();
+        for known in known {
+            insert(&mut fresh, known);
+        }
+        *self.book.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
     fn len(&self) -> usize {
@@ -81,6 +94,14 @@ impl Names {
         }
         users.truncate(MAX_MENTIONED);
         users
+    }
+}
+
+fn insert(book: &mut Book<Vec<Bearer>>, KnownUser { id, folded, rooms }: KnownUser) {
+    let bearers = book.entry(folded).or_default();
+    match bearers.iter_mut().find(|bearer| bearer.user == id) {
+        None => bearers.push(Bearer { user: id, rooms }),
+        Some(bearer) => bearer.rooms = rooms,
     }
 }
 
@@ -127,28 +148,35 @@ impl Addressed {
 pub(crate) struct Directory(Mutex<HashMap<TenantId, Arc<Names>>>);
 
 impl Directory {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Arc<Names>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn of(&self, tenant: TenantId) -> Arc<Names> {
-        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tenants.contains_key(&tenant)
-            && tenants.values().map(|names| names.len().max(1)).sum::<usize>() >= MAX_REMEMBERED
-        {
-            tenants.clear();
+        let mut tenants = self.lock();
+        let is_full = || tenants.values().map(|names| names.len().max(1)).sum::<usize>() >= MAX_REMEMBERED;
+        if !tenants.contains_key(&tenant) && is_full() {
+            // Those that somebody reads by stay, so that its filter hears of who comes later.
+            tenants.retain(|_, names| Arc::strong_count(names) > 1);
         }
         Arc::clone(tenants.entry(tenant).or_default())
     }
 
     /// Notes a user who is new in a tenant, or a guest in a room.
     pub(crate) fn add(&self, tenant: TenantId, user: KnownUser) {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).map(Arc::clone);
+        let names = self.lock().get(&tenant).map(Arc::clone);
         // Where nobody asked yet, it is read with all others.
         if let Some(names) = names {
-            names.add([user]);
+            names.add(user);
         }
     }
 
-    /// Forgets a tenant that is gone.
-    pub(crate) fn forget(&self, tenant: TenantId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+    /// Notes that somebody of a tenant may be gone: its names are read anew when they are asked for.
+    pub(crate) fn doubt(&self, tenant: TenantId) {
+        if let Some(names) = self.lock().get(&tenant) {
+            names.changes.fetch_add(1, Ordering::SeqCst);
+            names.is_fresh.store(false, Ordering::SeqCst);
+        }
     }
 }
 
@@ -159,11 +187,15 @@ impl App {
     /// [`Error::Store`].
     pub(crate) async fn names(&self, tenant: TenantId) -> Result<Arc<Names>, Error> {
         let names = self.directory().of(tenant);
-        let read = async || {
-            names.add(self.store().known_users(tenant, MAX_KNOWN).await?);
-            Ok::<_, Error>(())
-        };
-        names.read.get_or_try_init(read).await?;
+        if !names.is_fresh.load(Ordering::SeqCst) {
+            let _reading = names.reading.lock().await;
+            while !names.is_fresh.load(Ordering::SeqCst) {
+                let changes = names.changes.load(Ordering::SeqCst);
+                names.replace(self.store().known_users(tenant, MAX_KNOWN).await?);
+                let is_fresh = names.changes.load(Ordering::SeqCst) == changes;
+                names.is_fresh.store(is_fresh, Ordering::SeqCst);
+            }
+        }
         Ok(names)
     }
 
@@ -206,7 +238,7 @@ mod tests {
     #[test]
     fn a_guest_is_mentioned_in_its_own_room_only() {
         let names = Names::default();
-        names.add([user(1, "Ann", None), user(2, "Ann Lee", Some(vec![room(1)]))]);
+        names.replace(vec![user(1, "Ann", None), user(2, "Ann Lee", Some(vec![room(1)]))]);
         let writer = ids(&[9])[0];
         assert_eq!(names.mentioned("@ann lee?", room(1), writer), ids(&[2]));
         assert_eq!(names.mentioned("@ann lee?", room(2), writer), ids(&[1]), "who is not here is not meant");
@@ -216,9 +248,9 @@ mod tests {
     #[test]
     fn so_many_are_mentioned_and_each_once() {
         let names = Names::default();
-        names.add((0..100).map(|n| user(n, &format!("u{n}x"), None)));
+        (0..100).for_each(|n| names.add(user(n, &format!("u{n}x"), None)));
         let text = (0..100).chain(0..100).map(|n| format!("@u{n}x")).collect::<Vec<_>>().join(" ");
         let mentioned = names.mentioned(&text, room(1), ids(&[0])[0]);
-        assert_eq!(mentioned, ids(&(1..=50).collect::<Vec<_>>()));
+        assert_eq!(mentioned, ids(&(1..=25).collect::<Vec<_>>()));
     }
 }

@@ -1,12 +1,12 @@
 //! How far each user has read each room, kept for whoever comes back, and what somebody tells of its work meanwhile.
 
-use meet_api::{Reading, Room, User, request::NewLog, text::line};
+use meet_api::{Kind, Reading, Room, User, request::NewLog, text::line};
 
 use crate::{
     app::App,
     auth::{Member, Who},
     error::Error,
-    hub::{Address, Publication},
+    hub::{Address, Person, Publication},
     limits::{Bucket, Subject},
     rooms::{RoomAccess, RoomWriter},
     tokens::Named,
@@ -42,21 +42,33 @@ impl App {
             return Err(Error::UnknownCursor("seq"));
         }
         self.count(Bucket::Marks, member, user, MAX_MARKS)?;
-        let reading = self.store().mark_read(access.tenant, access.room.id, user.id, seq).await?;
-        let reading = reading.ok_or(Error::RoomNotFound)?;
-        let own = Address::user(access.tenant, user.id);
-        self.hub().publish(own, &[Publication::read(own, reading).into()]);
+        let person = Person { tenant: access.tenant, user: user.id };
+        // Two marks at once are told in the order in which they were made.
+        let _turn = self.hub().turn_of(person).await;
+        let has_moved = self.store().mark_read(access.tenant, access.room.id, user.id, seq).await?;
+        let reading = self.store().readings(access.tenant, user.id, vec![access.room.id]).await?;
+        let reading = reading.into_iter().next().ok_or(Error::RoomNotFound)?;
+        if has_moved {
+            let own = Address::user(access.tenant, user.id);
+            self.hub().publish(own, &[Publication::read(own, reading).into()]);
+        }
         Ok(reading)
     }
 
-    /// The user that a member is, or none for a bare key that names none.
+    /// The user that a member is for reading, or none for a bare key that names none. Reading makes no user: a name that
+    /// nobody has yet is somebody who has said and read nothing.
     ///
     /// # Errors
-    /// [`Error::NameTaken`] when a guest has the name, [`Error::Forbidden`] when a session names another than its own.
+    /// [`Error::Forbidden`] when a session names another than its own.
     pub(crate) async fn user_if_named(&self, member: &Member, named: Named) -> Result<Option<User>, Error> {
-        match (&member.who, &named.name) {
+        match (&member.who, named.name) {
             (Who::Key, None) => Ok(None),
-            _ => self.user_of(member, named).await.map(Some),
+            (Who::Key, Some(name)) => {
+                let kind = named.kind.unwrap_or(Kind::Human);
+                let nobody = || User { id: self.new_user_id(), name: name.as_str().to_owned(), kind };
+                Ok(Some(self.known_user(member, &name, kind).await?.unwrap_or_else(nobody)))
+            }
+            (Who::User(_), name) => self.user_of(member, Named { name, ..named }).await.map(Some),
         }
     }
 

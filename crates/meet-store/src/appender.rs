@@ -6,11 +6,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use meet_api::{Message, TenantId, UserId};
+use meet_api::{Message, RoomId, TenantId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
-    AppendOutcome, NewMessage, Store, StoreError,
+    AppendOutcome, NewMessage, Stop, StoppedAt, Store, StoreError,
     batch::{Entry, write_batch},
     conn::Conn,
     value::params,
@@ -37,6 +37,34 @@ pub struct Appended {
     pub mentions: Vec<UserId>,
 }
 
+/// An agent that was stopped.
+#[derive(Debug, Clone)]
+pub struct Stopped {
+    /// Whose room it is.
+    pub tenant: TenantId,
+    /// The room.
+    pub room: RoomId,
+    /// The agent.
+    pub user: UserId,
+    /// Its name.
+    pub sender: String,
+    /// By which rule.
+    pub stop: Stop,
+    /// How the room's agents stood.
+    pub at: StoppedAt,
+    /// How many messages of the same commit were stored before.
+    pub after: usize,
+}
+
+/// What came of one commit.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// What was stored, in order.
+    pub stored: Vec<Appended>,
+    /// Who was stopped, in order.
+    pub stopped: Vec<Stopped>,
+}
+
 /// A message that waits, and whoever waits for it.
 struct Waiting {
     entry: Entry,
@@ -55,11 +83,11 @@ pub struct Appender {
 impl Appender {
     /// Makes an appender and its task, which the caller runs and owns.
     ///
-    /// `on_commit` gets what was stored, in the order of commits, before anyone is answered. The
+    /// `on_commit` gets what was stored and who was stopped, in the order of commits, before anyone is answered. The
     /// task ends when every `Appender` is dropped and the queue is drained.
     pub fn start(
         store: Store,
-        on_commit: impl FnMut(&[Appended]) + Send + 'static,
+        on_commit: impl FnMut(&Committed) + Send + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE_MESSAGES);
         let bytes = Arc::new(Semaphore::new(QUEUE_BYTES));
@@ -92,7 +120,7 @@ impl Appender {
 }
 
 /// The appender's task.
-async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>, mut on_commit: impl FnMut(&[Appended]) + Send) {
+async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>, mut on_commit: impl FnMut(&Committed) + Send) {
     let mut waiting = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
         let mut entries = Vec::with_capacity(waiting.len());
@@ -125,7 +153,7 @@ fn is_about_a_message(error: &StoreError) -> bool {
 async fn one_by_one(
     store: &Store,
     entries: &Arc<[Entry]>,
-    on_commit: &mut (impl FnMut(&[Appended]) + Send),
+    on_commit: &mut (impl FnMut(&Committed) + Send),
 ) -> Vec<Result<AppendOutcome, StoreError>> {
     let mut outcomes = Vec::with_capacity(entries.len());
     for place in 0..entries.len() {
@@ -140,23 +168,34 @@ async fn one_by_one(
     outcomes
 }
 
-/// Hands what was stored to `on_commit`, and gives the outcomes back.
+/// Hands what came of a commit to `on_commit`, and gives the outcomes back.
 fn publish(
     entries: &[Entry],
     outcomes: Vec<AppendOutcome>,
-    on_commit: &mut impl FnMut(&[Appended]),
+    on_commit: &mut impl FnMut(&Committed),
 ) -> Vec<AppendOutcome> {
-    let stored = entries.iter().zip(&outcomes).filter_map(|(entry, outcome)| match outcome {
-        AppendOutcome::Stored(message) => Some(Appended {
-            tenant: entry.message.tenant,
-            message: Arc::clone(message),
-            mentions: entry.message.mentions.clone(),
-        }),
-        _ => None,
-    });
-    let stored: Vec<_> = stored.collect();
-    if !stored.is_empty() {
-        on_commit(&stored);
+    let mut committed = Committed::default();
+    for (Entry { message: new, .. }, outcome) in entries.iter().zip(&outcomes) {
+        match outcome {
+            AppendOutcome::Stored(message) => committed.stored.push(Appended {
+                tenant: new.tenant,
+                message: Arc::clone(message),
+                mentions: new.mentions.clone(),
+            }),
+            AppendOutcome::Stopped(stop, at) => committed.stopped.push(Stopped {
+                tenant: new.tenant,
+                room: new.room,
+                user: new.user,
+                sender: new.sender.as_str().to_owned(),
+                stop: *stop,
+                at: **at,
+                after: committed.stored.len(),
+            }),
+            _ => {}
+        }
+    }
+    if !committed.stored.is_empty() || !committed.stopped.is_empty() {
+        on_commit(&committed);
     }
     outcomes
 }

@@ -346,30 +346,22 @@ fn read_room_state(row: &Row<'_>) -> Result<RoomState, StoreError> {
     Ok(RoomState { tenant: row.id(0)?, number: row.int(1)?, head, found_head: head, expires_at, agents })
 }
 
-/// What a user said in a room behind a message: as many as a streak of agents may be long, at most.
-const SAID: &str = "SELECT COUNT(*) FROM messages WHERE room_id = $1 AND seq > $2 AND user_id = $3";
-
-/// Counts what each agent of the batch has said since a person spoke, where that decides anything.
+/// Counts what each agent has said since a person spoke, in the rooms of the batch where that decides anything: a look
+/// at as many messages as the budget, at most.
 async fn count_said(
     conn: &mut Conn<'_>,
     entries: &[Entry],
     rooms: &mut BTreeMap<RoomId, RoomState>,
 ) -> Result<(), StoreError> {
+    const SAID: &str = "SELECT user_id, COUNT(*) FROM messages WHERE room_id = $1 AND seq > $2 GROUP BY user_id";
     let of_agents = entries.iter().filter(|entry| entry.message.sender_type == Kind::Agent);
-    let speakers: BTreeSet<_> = of_agents.map(|entry| (entry.message.room, entry.message.user)).collect();
-    let counted: Vec<_> = speakers
-        .into_iter()
-        .filter_map(|(id, user)| {
-            let room = rooms.get(&id)?;
-            let AgentState { budget, share, person_seq, .. } = room.agents;
-            (share > 0 && room.agents.used(room.head) < budget).then_some((id, user, person_seq))
-        })
-        .collect();
-    let sets: Vec<_> = counted.iter().map(|(room, user, since)| params![room, since, user]).collect();
-    let found = conn.one_of_many(SAID, &sets, |row| row.count(0)).await?;
-    for ((room, user, _), said) in counted.into_iter().zip(found) {
-        if let Some(room) = rooms.get_mut(&room) {
-            room.agents.said.insert(user, said.unwrap_or(0));
+    let spoken_in: BTreeSet<_> = of_agents.map(|entry| entry.message.room).collect();
+    for id in spoken_in {
+        let Some(room) = rooms.get_mut(&id) else { continue };
+        let AgentState { budget, share, person_seq, .. } = room.agents;
+        if share > 0 && room.agents.used(room.head) < budget {
+            let read = |row: &Row<'_>| Ok((row.id(0)?, row.count(1)?));
+            room.agents.said = conn.rows(SAID, &params![id, person_seq], read).await?.into_iter().collect();
         }
     }
     Ok(())

@@ -85,15 +85,19 @@ async fn found(conn: &mut Conn<'_>, founding: &Founding) -> Result<Option<Tenant
 
 /// Writes everything into an empty database.
 async fn begin(conn: &mut Conn<'_>, founding: &Founding, now: Timestamp) -> Result<(), StoreError> {
+    const RULES: &str = "UPDATE rooms SET agent_budget = $2, person_seq = head_seq WHERE id = $1";
     let tenant = founding.operator.id;
     insert_tenant(conn, &founding.operator).await?;
     conn.execute("INSERT INTO marks (name, at) VALUES ('first start', $1)", &params![now]).await?;
     let Some(Welcome { room, users, messages }) = &founding.welcome else { return Ok(()) };
-    create_room(conn, &tenant, room, None).await?;
+    // Agents talk in it, and what they say is no start of a streak.
+    create_room(conn, &tenant, &NewRoom { agent_budget: 0, ..room.clone() }, None).await?;
     for user in users {
         insert_user(conn, &tenant, user, false, now).await?;
     }
     let entry = |message: &NewMessage| Entry { message: message.clone(), words: words(message.content.as_str()) };
     let entries: Vec<_> = messages.iter().map(entry).collect();
-    write_batch(conn, &entries).await.map(drop)
+    write_batch(conn, &entries).await?;
+    let rules = params![room.id, room.agent_budget];
+    conn.execute(RULES, &rules).await.map(drop)
 }

@@ -38,7 +38,7 @@ mod value;
 mod words;
 
 pub use admissions::{Admission, Admitted, Entry, GuestSeat};
-pub use appender::{Appended, Appender, QUEUE_BYTES, QUEUE_MESSAGES};
+pub use appender::{Appended, Appender, Committed, QUEUE_BYTES, QUEUE_MESSAGES, Stopped};
 pub use backup::{BackupError, Summary, backup, restore};
 pub use batch::{AppendOutcome, Caps, Idempotency, MESSAGE_OVERHEAD, NewMessage, Stop, StoppedAt};
 pub use error::{Cause, OpenError, StoreError};

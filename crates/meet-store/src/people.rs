@@ -265,13 +265,13 @@ pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Res
     Ok(conn.execute(SQL, &values).await? == 1)
 }
 
-/// Reads the newest users of a tenant and the rooms of those who are guests.
+/// Reads the users of a tenant, its own before guests and the newest first, and the rooms of those who are guests.
 async fn known_users(conn: &mut Conn<'_>, tenant: &TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
-    const USERS: &str = "SELECT id, folded, guest FROM users WHERE key_id = $1 ORDER BY id DESC LIMIT $2";
+    const USERS: &str = "SELECT id, folded, guest FROM users WHERE key_id = $1 ORDER BY guest, id DESC LIMIT $2";
     const INVITED: &str = "SELECT s.user_id, s.rooms FROM sessions s JOIN users u ON u.id = s.user_id \
-                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL LIMIT $2";
+                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL ORDER BY s.user_id DESC LIMIT $2";
     const LET_IN: &str = "SELECT g.user_id, g.room_id FROM session_grants g JOIN users u ON u.id = g.user_id \
-                          WHERE u.key_id = $1 AND u.guest = 1 LIMIT $2";
+                          WHERE u.key_id = $1 AND u.guest = 1 ORDER BY g.user_id DESC LIMIT $2";
     let mut rooms: HashMap<UserId, Vec<RoomId>> = HashMap::new();
     for sql in [INVITED, LET_IN] {
         let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned()));
@@ -322,7 +322,7 @@ impl Store {
         .await
     }
 
-    /// The newest users of the tenant by the names that mention them, and where each guest can be mentioned.
+    /// The users of the tenant, its own before guests and the newest first, by the names that mention them, and where each guest can be mentioned.
     pub async fn known_users(&self, tenant: TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
         self.read((tenant, limit), |conn, (tenant, limit)| known_users(conn, tenant, *limit).boxed()).await
     }

@@ -1102,12 +1102,12 @@ export interface components {
         UpdateRoom: {
             /**
              * Format: int64
-             * @description How many messages agents may say in a row without one of a person between, 0 to 10 000; 0 for any number.
+             * @description How many messages agents may say in a row without one of a person between, 0 to 1000; 0 for any number.
              */
             agent_budget?: number | null;
             /**
              * Format: int64
-             * @description How many of these one agent may say, 0 to 10 000; 0 for all.
+             * @description How many of these one agent may say, 0 to 1000; 0 for all.
              */
             agent_share?: number | null;
             /** @description Whether agents may say nothing; `false` lets them begin anew, with the whole budget. */
@@ -1838,6 +1838,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description A session speaks as itself. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The `Host` of the request is none of this server's. */
             421: {
                 headers: {
@@ -2008,6 +2017,15 @@ export interface operations {
             };
             /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A session speaks as itself. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2442,6 +2460,15 @@ export interface operations {
             };
             /** @description No credential came along, or one that is not valid, or not any more. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A session speaks as itself. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toml_edit::{Document, Item, Value};
 
 use super::{Config, ConfigError, MIN_SECRET, Origin, Overrides, Provider, PublicUrl, ServiceUrl, Signup};
+use crate::guard::MAX_BUDGET;
 
 /// What the names of all environment variables start with.
 pub(super) const PREFIX: &str = "MEET_AI_";
@@ -155,6 +156,11 @@ fn check_alone(name: &str, config: &mut Config) -> Result<(), String> {
             if *bytes == 0 {
                 *bytes = most;
             }
+        }
+        "limits.agent_budget" | "limits.agent_share"
+            if config.limits.agent_budget.max(config.limits.agent_share) > MAX_BUDGET =>
+        {
+            return Err(format!("must be 0 to {MAX_BUDGET}; 0 is no limit"));
         }
         "log" => {
             if let Some(part) = directives(&config.log).into_iter().find(|part| !is_directive(part)) {

@@ -145,6 +145,13 @@ fn a_limit_on_messages_is_never_above_what_the_doors_take() {
 }
 
 #[test]
+fn agents_are_let_say_no_more_in_a_row_than_any_room_may_let_them() {
+    let budget = |value| load(None, &[("MEET_AI_LIMITS__AGENT_BUDGET", value)], Overrides::default());
+    assert_eq!(budget("1000").unwrap().limits.agent_budget, 1000);
+    assert!(budget("0").is_ok() && budget("1001").is_err());
+}
+
+#[test]
 fn a_proxy_header_and_the_proxies_come_together() {
     assert!(problem(None, &[("MEET_AI_CLIENT_IP_HEADER", "X-Real-IP")]).contains("MEET_AI_TRUSTED_PROXIES"));
     assert!(problem(None, &[("MEET_AI_TRUSTED_PROXIES", "::1")]).contains("MEET_AI_CLIENT_IP_HEADER"));

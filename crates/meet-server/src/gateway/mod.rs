@@ -190,25 +190,26 @@ async fn reader(
         _ => None,
     };
     let filter = app.filter(&access, (caller.as_ref(), user.as_ref()), wanted(query)?).await?;
-    let is_exclusive = encoding == Encoding::Frame && is_exclusive(query, user.as_ref())?;
+    let is_exclusive = is_exclusive(query, encoding, user.as_ref())?;
     let slot = app.take_slot(caller.as_ref(), user.as_ref().or(caller.as_ref().and_then(Member::user)), ip)?;
     let standing = user.clone().map_or(Standing::Watching, Standing::Present);
     let place = (access.address(), standing, access.is_foreign());
     let credential = caller.as_ref().map(Member::credential);
     let connection = app.hub().connect(app.clock().uuid(), credential, Scope::One, room::OUTBOX_BYTES);
     let subscription = app.listen(caller.as_ref(), &connection, place).await?;
+    // What ended or changed before is noticed here, and from here on by the hub.
+    let access = app.room(caller.as_ref(), access.room.id).await?;
     if is_exclusive {
         subscription.hold_alone();
     }
-    // What ended or changed before is noticed here, and from here on by the hub.
-    let access = app.room(caller.as_ref(), access.room.id).await?;
     Ok(RoomReader { member: caller, user, access, since, filter, encoding, subscription, connection, slot })
 }
 
 /// Whether the connection is to hold its agent's name in the room alone.
-fn is_exclusive(query: &Query, user: Option<&User>) -> Result<bool, Error> {
+fn is_exclusive(query: &Query, encoding: Encoding, user: Option<&User>) -> Result<bool, Error> {
     match (query.text("exclusive"), user.map(|user| user.kind)) {
         (None | Some("false"), _) => Ok(false),
+        (Some(_), _) if encoding == Encoding::Sse => Err(Error::Invalid("exclusive is for WebSockets".into())),
         (Some("true"), Some(Kind::Agent)) => Ok(true),
         (Some("true"), _) => Err(Error::Invalid("exclusive is for agents: give name, and kind=agent".into())),
         (Some(_), _) => Err(Error::Invalid("exclusive must be true or false".into())),

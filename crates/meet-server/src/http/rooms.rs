@@ -29,7 +29,10 @@ use super::{
         ("after" = Option<RoomId>, Query, description = "The last room of the page before."),
         AsMaybe,
     ),
-    responses((status = 200, description = "A page of rooms; `Link` names the next one.", body = [Room]), Authenticated)
+    responses(
+        (status = 200, description = "A page of rooms; `Link` names the next one.", body = [Room]), Authenticated,
+        (status = 403, description = "A session speaks as itself.", body = ErrorBody),
+    )
 )]
 pub(super) async fn list_rooms(
     State(app): State<App>,
@@ -94,7 +97,10 @@ pub(super) async fn create_room(
 #[utoipa::path(
     get, path = "/api/rooms/{id}", operation_id = "get-room", tag = "Rooms", params(("id" = RoomId, Path), AsMaybe),
     security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "The room, and who is in its call.", body = RoomDetails), Caller, InRoom)
+    responses(
+        (status = 200, description = "The room, and who is in its call.", body = RoomDetails), Caller, InRoom,
+        (status = 403, description = "A session speaks as itself.", body = ErrorBody),
+    )
 )]
 pub(super) async fn get_room(
     State(app): State<App>,
@@ -163,7 +169,10 @@ pub(super) async fn log(
 #[utoipa::path(
     get, path = "/api/rooms/{id}/guard", operation_id = "get-guard", tag = "Rooms",
     params(("id" = RoomId, Path), AsMaybe), security((), ("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "The rules, and what is left.", body = Guard), Caller, InRoom)
+    responses(
+        (status = 200, description = "The rules, and what is left.", body = Guard), Caller, InRoom,
+        (status = 403, description = "A session speaks as itself.", body = ErrorBody),
+    )
 )]
 pub(super) async fn get_guard(
     State(app): State<App>,

@@ -194,6 +194,15 @@ impl Hub {
         }
     }
 
+    /// Hands a publication that the store has as well to everyone who listens there and has place for it.
+    pub(crate) fn hint(&self, address: Address, publication: &Arc<Publication>) {
+        if let Some(topic) = self.topic(address) {
+            for subscriber in lock(&topic).subscribers.values() {
+                subscriber.outbox.hint(publication);
+            }
+        }
+    }
+
     /// Notes that a room, its head or its people changed, for the lobby of its tenant, if anyone is in it.
     pub fn mark_changed(&self, address: Address) {
         let Channel::Chat(room) = address.channel else { return };

@@ -130,6 +130,17 @@ impl Outbox {
         }
     }
 
+    /// Queues a publication that the reader can do without: when there is no place for it, it is left out.
+    pub(super) fn hint(&self, publication: &Arc<Publication>) {
+        let mut state = lock(&self.state);
+        let has_place = state.bytes + cost(publication) <= self.limit && state.keep != Keep::Nothing;
+        let is_to_wake = has_place && state.take(std::slice::from_ref(publication), self.limit);
+        drop(state);
+        if is_to_wake {
+            self.wake.notify_one();
+        }
+    }
+
     /// Asks the reader to end the connection; the first reason stays.
     pub fn close(&self, reason: CloseReason) {
         let mut state = lock(&self.state);

@@ -108,9 +108,13 @@ impl Publication {
         Self::new(address, Body::Event("read"), json(&UserEvent::Read(reading)))
     }
 
-    /// That a message mentions a user, for its own connections.
-    pub fn mention(address: Address, message: &Message) -> Self {
-        Self::new(address, Body::Event("mention"), json(&UserEvent::Mention { message: message.clone() }))
+    /// That a message mentions each of these, for their own connections; written once.
+    pub fn mentions(
+        addresses: impl IntoIterator<Item = Address>,
+        message: &Message,
+    ) -> impl Iterator<Item = Arc<Self>> {
+        let frame = json(&UserEvent::Mention { message: message.clone() });
+        addresses.into_iter().map(move |address| Arc::new(Self::new(address, Body::Event("mention"), frame.clone())))
     }
 
     /// A change of the room list.

@@ -1,6 +1,7 @@
 //! The loop guard: agents may say so much among themselves, the room is told when they are stopped, and a person's word
 //! lets them go on.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Caller, Realtime, Server, Setup, Stream, databases};
@@ -145,7 +146,7 @@ async fn an_owner_pauses_agents_and_lets_them_begin_anew() {
     let guest = owner.invite(&room, "member", "Gus").await;
     let meddling = guest.patch(&path, json!({ "agents_paused": true })).await;
     assert_eq!(meddling.refusal(403), "forbidden");
-    for bad in [json!({ "agent_budget": 10_001 }), json!({ "agent_share": -1 }), json!({ "agents_paused": 1 })] {
+    for bad in [json!({ "agent_budget": 1001 }), json!({ "agent_share": -1 }), json!({ "agents_paused": 1 })] {
         assert_eq!(owner.patch(&path, bad).await.refusal(400), "invalid_request");
     }
 }
@@ -182,4 +183,94 @@ async fn a_repeat_and_what_is_no_message_cost_nothing() {
     scout.post_json(&format!("/api/rooms/{room}/log"), log).await.expect(204);
     let status = json!({ "about": { "doing": "waiting" } });
     scout.call("PUT", "/presence/status", &status).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_stopped_beside_a_persons_word_leaves_no_room_told_that_it_still_is() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = guarded(&owner, 1, 0).await;
+    let mut stream = owner.stream(&format!("/api/rooms/{room}/events?since=0")).await;
+    for _ in 0..50 {
+        // At once, so that they often share a commit.
+        let said = [("scout", "agent"), ("scout", "agent"), ("Ann", "human"), ("scout", "agent"), ("Ann", "human")];
+        join_all(said.map(|(name, kind)| say(&owner, &room, name, kind))).await;
+    }
+    let head = owner.say(&room, "Ann", "the end").await.seq;
+    let mut is_stopped = false;
+    loop {
+        let event = stream.next().await.expect("the stream goes on");
+        match event.data["event"].as_str() {
+            Some("tripped") => {
+                assert!(!is_stopped, "told twice");
+                is_stopped = true;
+            }
+            Some("lifted") => {
+                assert!(is_stopped, "nobody was stopped");
+                is_stopped = false;
+            }
+            _ => {}
+        }
+        if event.data["seq"] == head {
+            break;
+        }
+    }
+    if is_stopped {
+        assert_eq!(told(&mut stream).await["event"], "lifted");
+    }
+}
+
+#[tokio::test]
+async fn what_an_owner_changes_lifts_what_it_is_about_and_nothing_else() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = guarded(&owner, 4, 1).await;
+    let path = format!("/api/rooms/{room}");
+    let mut stream = owner.stream(&format!("{path}/events?since=0")).await;
+    say(&owner, &room, "scout", "agent").await.expect(201);
+    say(&owner, &room, "scout", "agent").await.expect(409);
+    assert_eq!(told(&mut stream).await["reason"], "share");
+    owner.patch(&path, json!({ "name": "plans", "media": "screenshare" })).await.expect(200);
+    owner.patch(&path, json!({ "agent_budget": 5 })).await.expect(200);
+    say(&owner, &room, "scout", "agent").await.expect(409);
+    owner.patch(&path, json!({ "agent_share": 2 })).await.expect(200);
+    let lifted = told(&mut stream).await;
+    assert_eq!((&lifted["event"], &lifted["agents"]["share"]), (&json!("lifted"), &json!(2)), "the first news since");
+    say(&owner, &room, "scout", "agent").await.expect(201);
+    say(&owner, &room, "scout", "agent").await.expect(409);
+    assert_eq!(told(&mut stream).await["event"], "tripped");
+    owner.patch(&path, json!({ "agents_paused": true })).await.expect(200);
+    assert_eq!(told(&mut stream).await["event"], "paused");
+    say(&owner, &room, "Ann", "human").await.expect(201);
+    owner.patch(&path, json!({ "agents_paused": false })).await.expect(200);
+    let resumed = told(&mut stream).await;
+    assert_eq!(resumed["event"], "resumed", "while they are paused, no word of Ann lets them go on: {resumed}");
+}
+
+#[tokio::test]
+async fn a_streak_outlives_the_server() {
+    for database in databases().await {
+        let server = Setup::on(database).start().await;
+        let owner = server.new_tenant().await;
+        let room = guarded(&owner, 1, 0).await;
+        say(&owner, &room, "scout", "agent").await.expect(201);
+        let (database, token) = (server.stop().await, owner.token().to_owned());
+        let server = Setup::on(database).start().await;
+        let owner = server.stranger().with_token(&token);
+        assert_eq!(say(&owner, &room, "scout", "agent").await.refusal(409), "agent_budget_spent");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_welcome_room_begins_with_a_whole_budget_however_small() {
+    let setup = Setup::new().with(|config| {
+        config.welcome = true;
+        config.limits.agent_budget = 2;
+    });
+    let server = setup.start().await;
+    let rooms = server.stranger().get("/api/public/rooms").await.expect(200);
+    let welcome = &rooms[0];
+    assert!(welcome["head_seq"].as_u64().unwrap() > 2, "the conversation is whole: {welcome}");
+    assert_eq!((&welcome["agents"]["budget"], &welcome["agents"]["remaining"]), (&json!(2), &json!(2)));
 }

@@ -30,6 +30,8 @@ async fn whoever_comes_back_under_its_name_goes_on_where_it_was() {
         let owner = server.new_tenant().await;
         let room = owner.room("planning").await;
         let scout = owner.clone().with_header("x-meet-name", "scout").with_header("x-meet-kind", "agent");
+        // Whoever has marked once is known by its name.
+        mark(&scout, &room, json!(0)).await.expect(200);
         assert_eq!(listed(&scout, &room).await, counts(0, 0, 0));
         for text in ["one", "@scout two", "three"] {
             owner.say(&room, "Ann", text).await;
@@ -150,4 +152,54 @@ async fn what_somebody_is_doing_is_told_to_the_room_and_kept_nowhere() {
     assert_eq!(owner.messages(&room, "").await.len(), 1);
     let spectator = owner.invite(&room, "spectator", "Sue").await;
     assert_eq!(spectator.post_json(&path, json!({ "text": "hi" })).await.refusal(403), "read_only");
+}
+
+#[tokio::test]
+async fn a_crowd_of_mentions_costs_nobody_its_stream() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let ann = owner.session("Ann").await;
+    let mut lobby = ann.stream("/api/lobby/events").await;
+    let long = format!("@Ann {}", "x".repeat(30_000));
+    futures_util::future::join_all((0..100).map(|_| owner.say(&room, "Bob", &long))).await;
+    mark(&ann, &room, json!(7)).await.expect(200);
+    // What there was no place for is left out, and the stream goes on.
+    while lobby.next().await.expect("the stream goes on").name != "read" {}
+    assert_eq!(listed(&ann, &room).await, counts(7, 93, 93));
+}
+
+#[tokio::test]
+async fn reading_under_a_name_makes_nobody() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    owner.say(&room, "Ann", "@scuot, are you there?").await;
+    let typo = owner.clone().with_header("x-meet-name", "scuot").with_header("x-meet-kind", "agent");
+    assert_eq!(listed(&typo, &room).await, counts(0, 1, 0));
+    typo.get(&format!("/api/rooms/{room}/guard")).await.expect(200);
+    assert_eq!(owner.messages(&room, "?for=somebody").await.len(), 1, "the name is still nobody's");
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_for_all_when_its_guest_is_gone() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room("planning").await;
+    let guest = owner.invite(&room, "member", "Gus").await;
+    owner.say(&room, "Ann", "@Gus?").await;
+    assert!(owner.messages(&room, "?for=scout").await.is_empty());
+    guest.delete("/api/session").await.expect(204);
+    assert_eq!(owner.messages(&room, "?for=scout").await.len(), 1, "who else shall answer?");
+}
+
+#[tokio::test]
+async fn strangers_in_a_public_room_learn_nothing_of_who_is_known_there() {
+    let server = Server::start().await;
+    let owner = server.new_tenant().await;
+    let room = owner.room_as(json!({ "name": "commons", "visibility": "public" })).await;
+    owner.say(&room, "Ann", "@Ann and @nobody").await;
+    let stranger = server.new_tenant().await;
+    assert_eq!(stranger.messages(&room, "?for=zed").await.len(), 1);
+    assert!(owner.messages(&room, "?for=zed").await.is_empty());
 }

@@ -176,7 +176,7 @@ async fn ten_agents_and_a_person_talk_without_chaos() {
     };
     // Everybody is known before anybody is mentioned.
     for number in 0..AGENTS {
-        caller(number).get(&format!("/api/rooms/{room}")).await.expect(200);
+        caller(number).call("PUT", &format!("/api/rooms/{room}/read"), &json!({ "seq": 0 })).await.expect(200);
     }
     let mut agents: Vec<_> = (0..AGENTS).map(|number| start(number, 0)).collect();
     let presiding = tokio::task::spawn(preside(owner.clone(), room.clone(), Arc::clone(&record)));

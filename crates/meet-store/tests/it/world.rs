@@ -17,9 +17,9 @@ use meet_api::{
     text::{ClientId, Content, RoomName, UserName},
 };
 use meet_store::{
-    Admission, AppendOutcome, Appended, Appender, Begun, Caps, Created, Digest, Ensured, Entry, GuestSeat, Idempotency,
-    Location, Meeting, NewInvite, NewMessage, NewQuickRoom, NewRoom, NewSeat, NewSession, NewTenant, NewUser,
-    OpenedQuick, Page, Redeem, SecretUrl, Store, StoredRoom, StoredUser, TenantKind,
+    Admission, AppendOutcome, Appended, Appender, Begun, Caps, Committed, Created, Digest, Ensured, Entry, GuestSeat,
+    Idempotency, Location, Meeting, NewInvite, NewMessage, NewQuickRoom, NewRoom, NewSeat, NewSession, NewTenant,
+    NewUser, OpenedQuick, Page, Redeem, SecretUrl, Store, StoredRoom, StoredUser, TenantKind,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -333,8 +333,8 @@ impl World {
     pub(crate) fn appender(&self) -> (Appender, Published) {
         let published = Published::default();
         let sink = published.clone();
-        let (appender, task) = Appender::start(self.store.clone(), move |batch: &[Appended]| {
-            sink.0.lock().unwrap().extend_from_slice(batch);
+        let (appender, task) = Appender::start(self.store.clone(), move |committed: &Committed| {
+            sink.0.lock().unwrap().extend_from_slice(&committed.stored);
         });
         #[expect(clippy::disallowed_methods, reason = "the story owns the runtime, which ends the task")]
         tokio::spawn(task);

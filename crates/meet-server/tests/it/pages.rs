@@ -257,7 +257,9 @@ async fn assets_are_compressed_and_kept_for_ever() {
         {
             let caller = server.stranger().with_header("accept-encoding", accepted);
             let answer = caller.get(&path).await;
-            assert_eq!(answer.header("content-encoding"), encoding, "{path} {accepted}");
+            // What does not get shorter by it is not compressed.
+            let is_as_it_is = plain.body.len() < 1024 && answer.header("content-encoding").is_empty();
+            assert!(is_as_it_is || answer.header("content-encoding") == encoding, "{path} {accepted}");
             assert!(answer.body.len() <= plain.body.len());
             let etag = answer.header("etag").to_owned();
             assert!(etag.len() > 2, "{path}");

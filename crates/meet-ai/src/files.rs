@@ -2,26 +2,82 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, OpenOptions},
+    fs::{self, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
+
+/// How many links lead to a file at most, as the system has it.
+const MOST_LINKS: usize = 40;
+
+/// What is to take a file's place, beside it until then.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Replacement {
+    /// Makes the room for it, so that what cannot be written is known before there is something to write.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let target = target(path);
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut prefix = target.file_name().map(OsString::from).unwrap_or_default();
+        prefix.push(".");
+        Ok(Self { temporary: tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?, target })
+    }
+
+    /// Puts the content in the place of the file, with these permissions.
+    pub(crate) fn put(mut self, content: &[u8], mode: u32) -> io::Result<()> {
+        self.temporary.write_all(content)?;
+        self.temporary.as_file().set_permissions(Permissions::from_mode(mode))?;
+        self.temporary.as_file().sync_all()?;
+        self.temporary.persist(self.target)?;
+        Ok(())
+    }
+}
 
 /// Puts `content` in the place of the file, with these permissions.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    // A link to a file elsewhere stays a link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut temporary = OsString::from(path.as_os_str());
-    temporary.push(format!(".{}", std::process::id()));
-    // In a container each process may have the same number, also one that was cut off here.
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(content).and_then(|()| {
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&temporary, &path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    Replacement::of(path)?.put(content, mode)
+}
+
+/// The file itself: a link to a file elsewhere stays a link, also when there is no file yet.
+fn target(path: &Path) -> PathBuf {
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_a_link_also_to_a_file_that_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, file] = [".env", "shared"].map(|name| folder.path().join(name));
+        std::os::unix::fs::symlink("shared", &link).unwrap();
+        for content in ["one", "two"] {
+            replace(&link, content.as_bytes(), 0o600).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), content);
+            assert!(link.is_symlink());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn nothing_beside_a_file_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = folder.path().join(format!(".env.{}", std::process::id()));
+        fs::write(&others, "mine").unwrap();
+        replace(&folder.path().join(".env"), b"x", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&others).unwrap(), "mine");
+    }
 }

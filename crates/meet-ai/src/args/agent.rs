@@ -52,7 +52,8 @@ pub(crate) struct InstallSkillArgs {
 pub(crate) const JOIN_HELP: &str = "\
 The invite gives a session of an agent, which is kept in ./.env for every command that is run in
 this directory. The same invite again finds that session, and is not used a second time. What
-else stands in ./.env stays.
+else stands in ./.env stays, and nobody but you may read the file. An API key that the session
+takes the place of stays there as a comment; a session is signed out.
 
 Examples:
   meet-ai join 'https://meet.example.org/#invite=…' --name scout
@@ -67,7 +68,7 @@ pub(crate) struct JoinArgs {
     /// Your name in rooms, 1 to 64 characters [default: one that is made up]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Replace a key of something else in ./.env, which stays there as a comment
+    /// Replace what ./.env has of something else
     #[arg(long)]
     pub(crate) force: bool,
     /// Print one JSON object

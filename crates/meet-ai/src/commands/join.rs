@@ -15,8 +15,7 @@ use meet_api::{
     text::fold,
 };
 use meet_server::Clock;
-use rustix::fs::{Access, access};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +25,8 @@ use crate::{
     connection::{self, Connection, Source},
     dotenv::{self, DotEnv},
     failure::{Failure, Outcome},
-    files, invocation,
+    files::Replacement,
+    invocation,
     output::{self, escape},
     server_url::ServerUrl,
 };
@@ -44,7 +44,6 @@ struct Invite {
 struct Kept {
     text: String,
     ours: DotEnv,
-    mode: u32,
 }
 
 /// `join`.
@@ -55,14 +54,18 @@ pub(crate) async fn run(args: JoinArgs) -> Outcome {
     if let Some(found) = find_again(&invite, &kept, &args).await? {
         return introduce(&found, &invite.server, true, args.json).await;
     }
+    // Before the invite is used: a place that cannot be written burns nothing.
+    let file = Replacement::of(Path::new(FILE));
+    let file = file.map_err(|error| Failure::refused(format!("nothing can be written here: {error}")))?;
     let session = sign_in(&invite, &args).await?;
-    let stored = store(&invite, &kept, &session);
+    let stored = store(file, &invite, &kept, &session);
     let client = client(&invite.server, session.token.as_deref())?;
     if let Err(error) = stored {
         // A session that nobody can use is ended.
         let _ = client.sign_out().await;
         return Err(Failure::refused(format!("./{FILE} cannot be written, so the session was given up: {error}")));
     }
+    kept.sign_out().await;
     hint_at_git();
     introduce(&Joined { client, session }, &invite.server, false, args.json).await
 }
@@ -91,28 +94,52 @@ impl Invite {
 
 impl Kept {
     fn read(path: &Path) -> Result<Self, Failure> {
-        use std::os::unix::fs::PermissionsExt as _;
         match fs::read_to_string(path) {
-            Ok(text) => {
-                let mode = fs::metadata(path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
-                Ok(Self { ours: dotenv::parse(&text), text, mode })
-            }
+            Ok(text) => Ok(Self { ours: dotenv::parse(&text), text }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { text: String::new(), ours: DotEnv::default(), mode: 0o600 })
+                Ok(Self { text: String::new(), ours: DotEnv::default() })
             }
             Err(error) => Err(Failure::refused(format!("./{FILE} cannot be read: {error}"))),
+        }
+    }
+
+    /// The server that the file names, when it names one.
+    fn server(&self) -> Option<ServerUrl> {
+        self.ours.url.as_deref().and_then(|url| ServerUrl::parse(url).ok())
+    }
+
+    /// Ends the session that stood here before: nobody has it any more. Without a server beside it, it is not known whose
+    /// it is, and it goes nowhere.
+    async fn sign_out(&self) {
+        let Some((server, key)) = self.server().zip(self.ours.key.as_deref()) else { return };
+        if !key.starts_with("mas_") {
+            return;
+        }
+        let Ok(client) = client(&server, Some(key)) else { return };
+        match client.sign_out().await {
+            Ok(()) => output::note(&format!("The session that ./{FILE} had before is signed out.")),
+            Err(ClientError::Refused { body, .. }) if body.code == ErrorCode::InvalidKey => {}
+            Err(error) => {
+                let error = escape(&error.to_string());
+                output::note(&format!("warning: the session that ./{FILE} had before is not signed out: {error}"));
+            }
         }
     }
 }
 
 /// The session that this invite gave before, when it is still in force; refuses when `./.env` belongs to something else.
 async fn find_again(invite: &Invite, kept: &Kept, args: &JoinArgs) -> Result<Option<Joined>, Failure> {
+    let replaced = |failure: Failure| if args.force { Ok(None) } else { Err(failure) };
     let is_ours = kept.text.lines().any(|line| line.trim() == invite.remark());
-    let url = kept.ours.url.as_deref().and_then(|url| ServerUrl::parse(url).ok());
-    let is_same_server = url.as_ref().is_none_or(|url| url.is_same_server(&invite.server));
-    let Some(key) = kept.ours.key.as_deref().filter(|_| is_ours && is_same_server) else {
+    let is_same_server = match (&kept.ours.url, kept.server()) {
+        (None, _) => true,
+        (Some(_), server) => server.is_some_and(|server| server.is_same_server(&invite.server)),
+    };
+    // A key goes to its own server only, and one without a server beside it may be any other's.
+    let is_to_ask = is_same_server && (is_ours || kept.ours.url.is_some());
+    let Some(key) = kept.ours.key.as_deref().filter(|_| is_to_ask) else {
         let is_free = kept.ours.key.is_none() && is_same_server;
-        return if is_free || args.force { Ok(None) } else { Err(foreign(kept)) };
+        return if is_free { Ok(None) } else { replaced(foreign(kept)) };
     };
     let client = client(&invite.server, Some(key))?;
     let session = match client.session().await {
@@ -121,17 +148,14 @@ async fn find_again(invite: &Invite, kept: &Kept, args: &JoinArgs) -> Result<Opt
         Err(ClientError::Refused { body, .. }) if body.code == ErrorCode::InvalidKey => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let name = session.user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
+    let Some(user) = session.user.as_ref().filter(|_| is_ours) else { return replaced(foreign(kept)) };
     match &args.name {
-        Some(wanted) if fold(wanted.trim()) != fold(&name) => {
-            if args.force {
-                return Ok(None);
-            }
-            let shown = escape(&name);
-            Err(Failure::refused(format!(
-                "you are in by this invite already, as {shown}, and ./{FILE} has that session"
-            ))
-            .with_hint("--force joins anew under the other name; or join in another directory".to_owned()))
+        Some(wanted) if fold(wanted.trim()) != fold(&user.name) => {
+            let shown = escape(&user.name);
+            let already = format!("you are in by this invite already, as {shown}, and ./{FILE} has that session");
+            let hint =
+                "--force joins anew under the other name and signs that session out; or join in another directory";
+            replaced(Failure::refused(already).with_hint(hint.to_owned()))
         }
         _ => Ok(Some(Joined { client, session })),
     }
@@ -140,13 +164,16 @@ async fn find_again(invite: &Invite, kept: &Kept, args: &JoinArgs) -> Result<Opt
 fn foreign(kept: &Kept) -> Failure {
     let server = kept.ours.url.as_deref().map(|url| format!(" for {}", escape(url))).unwrap_or_default();
     let what = if kept.ours.key.is_some() { "a MEET_AI_KEY" } else { "a MEET_AI_URL" };
-    Failure::refused(format!("./{FILE} has {what}{server} already, which this invite did not give")).with_hint(
-        "join in another directory, or replace it by --force: a key then stays there as a comment".to_owned(),
-    )
+    let then = match &kept.ours.key {
+        Some(key) if key.starts_with("mas_") => ": the session is then signed out",
+        Some(_) => ": the key then stays there as a comment",
+        None => "",
+    };
+    Failure::refused(format!("./{FILE} has {what}{server} already, which this invite did not give"))
+        .with_hint(format!("join in another directory, or replace it by --force{then}"))
 }
 
 async fn sign_in(invite: &Invite, args: &JoinArgs) -> Result<SessionInfo, Failure> {
-    access(".", Access::WRITE_OK).map_err(|error| Failure::refused(format!("nothing can be written here: {error}")))?;
     let name = args.name.clone().unwrap_or_else(any_name);
     let body = SignIn {
         invite: Some(invite.token.clone()),
@@ -184,10 +211,11 @@ fn next_name(name: &str) -> String {
     format!("{stem}-{next}")
 }
 
-fn store(invite: &Invite, kept: &Kept, session: &SessionInfo) -> io::Result<()> {
+fn store(file: Replacement, invite: &Invite, kept: &Kept, session: &SessionInfo) -> io::Result<()> {
     let ours = DotEnv { url: Some(invite.server.to_string()), key: session.token.clone() };
     let text = dotenv::with_ours(&kept.text, &ours, &invite.remark());
-    files::replace(Path::new(FILE), text.as_bytes(), kept.mode)
+    // Whoever else could read what stood there reads no session.
+    file.put(text.as_bytes(), 0o600)
 }
 
 /// A client of the invite's server by this key and no other.
@@ -201,11 +229,7 @@ async fn introduce(joined: &Joined, server: &ServerUrl, is_again: bool, as_json:
     let rooms = joined.client.rooms().await.unwrap_or_default();
     let role = joined.session.role.as_str();
     let name = joined.session.user.as_ref().map(|user| user.name.as_str()).unwrap_or_default();
-    for variable in ["MEET_AI_KEY", "MEET_AI_URL"] {
-        if connection::variable(variable).is_some() {
-            output::note(&format!("warning: {variable} in the environment goes before ./{FILE}: unset it"));
-        }
-    }
+    warn_of_others(&joined.client);
     if as_json {
         let rooms: Vec<_> = rooms.iter().map(|room| json!({ "id": room.id, "name": room.name })).collect();
         let user = &joined.session.user;
@@ -221,6 +245,20 @@ async fn introduce(joined: &Joined, server: &ServerUrl, is_again: bool, as_json:
     let room = rooms.first().map_or("ROOM".to_owned(), |room| room.id.to_string());
     output::note(&format!("Next: {}", invocation::command(&["unread", &room])));
     Ok(())
+}
+
+/// Says which variables of the environment hide what `./.env` has.
+fn warn_of_others(client: &Client) {
+    let Connection { url, key, .. } = client.connection();
+    let own = key.as_ref().map(|(key, _)| key.expose_secret());
+    let is_own_server = |text: &str| ServerUrl::parse(text).is_ok_and(|other| other.is_same_server(url));
+    let is_other_key = connection::variable("MEET_AI_KEY").is_some_and(|key| own != Some(key.trim()));
+    let is_other_server = connection::variable("MEET_AI_URL").is_some_and(|text| !is_own_server(&text));
+    for (variable, is_other) in [("MEET_AI_KEY", is_other_key), ("MEET_AI_URL", is_other_server)] {
+        if is_other {
+            output::note(&format!("warning: {variable} in the environment goes before ./{FILE}: unset it"));
+        }
+    }
 }
 
 fn read_link() -> Result<String, Failure> {

@@ -93,14 +93,14 @@ fn what_else_stands_there_stays_and_a_foreign_key_is_not_taken_away() {
     let (_, link) = story.invite(&json!({ "role": "member" }));
     let before = "DATABASE_URL=postgres://x\nMEET_AI_KEY=mai_mine\n";
     fs::write(story.dot_env(), before).unwrap();
-    fs::set_permissions(story.dot_env(), Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(story.dot_env(), Permissions::from_mode(0o644)).unwrap();
     let (code, said) = failed(&story.agent.run(&["join", &link, "--name", "scout"]));
     assert!(code == 1 && said.contains("MEET_AI_KEY") && said.contains("--force"), "{said}");
     assert_eq!((fs::read_to_string(story.dot_env()).unwrap().as_str(), story.uses()), (before, 0));
     story.agent.ok(&["join", &link, "--name", "scout", "--force"]);
     let kept = fs::read_to_string(story.dot_env()).unwrap();
     assert!(kept.starts_with("DATABASE_URL=postgres://x\n") && kept.contains("# MEET_AI_KEY=mai_mine\n"), "{kept}");
-    assert_eq!(mode(&story.dot_env()), 0o640);
+    assert_eq!(mode(&story.dot_env()), 0o600, "what others could read has a session now");
     fs::write(story.dot_env(), "MEET_AI_URL=https://other.example.org\n").unwrap();
     let (code, said) = failed(&story.agent.run(&["join", &link, "--name", "fixer"]));
     assert!(code == 1 && said.contains("https://other.example.org"), "{said}");
@@ -170,4 +170,60 @@ fn a_session_that_git_would_take_along_is_told() {
     let output = story.agent.run(&["join", &link, "--name", "fixer"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && !said.contains("gitignore"), "{said}");
+}
+
+/// The session in a `.env`.
+fn session(story: &Story) -> String {
+    let kept = fs::read_to_string(story.dot_env()).unwrap();
+    kept.rsplit("MEET_AI_KEY=").next().unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_session_that_is_replaced_is_signed_out_and_one_that_is_over_is_in_nobodys_way() {
+    let story = Story::begin();
+    let [(_, first), (_, second), (_, third)] = [(); 3].map(|()| story.invite(&json!({ "role": "member" })));
+    story.agent.ok(&["join", &first, "--name", "scout"]);
+    let old = session(&story);
+    let (code, said) = failed(&story.agent.run(&["join", &second, "--name", "fixer"]));
+    assert!(code == 1 && said.contains("is then signed out"), "{said}");
+    let output = story.agent.run(&["join", &second, "--name", "fixer", "--force"]);
+    let told = succeeded(&output) + &String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("You are fixer") && told.contains("had before is signed out"), "{told}");
+    assert_eq!(story.server.http("GET", "/api/session", &old, "").0, 401);
+    assert_eq!(story.server.http("DELETE", "/api/session", &session(&story), "").0, 204);
+    assert!(story.agent.ok(&["join", &third, "--name", "reader"]).contains("You are reader"));
+}
+
+#[test]
+fn a_key_below_an_invites_remark_is_not_the_invites_session() {
+    let story = Story::begin();
+    let (_, link) = story.invite(&json!({ "role": "member" }));
+    story.agent.ok(&["join", &link, "--name", "scout"]);
+    let kept = fs::read_to_string(story.dot_env()).unwrap();
+    let key = story.owner.key_of(&story.server.url);
+    fs::write(story.dot_env(), kept.replace(&session(&story), &key)).unwrap();
+    let (code, said) = failed(&story.agent.run(&["join", &link, "--name", "scout"]));
+    assert!(code == 1 && said.contains("which this invite did not give") && said.contains("as a comment"), "{said}");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_burns_no_use() {
+    let story = Story::begin();
+    let (_, link) = story.invite(&json!({ "role": "member", "max_uses": 1 }));
+    std::os::unix::fs::symlink("nowhere/at/all", story.dot_env()).unwrap();
+    let (code, said) = failed(&story.agent.run(&["join", &link, "--name", "scout"]));
+    assert!(code == 1 && said.contains("nothing can be written here"), "{said}");
+    assert_eq!(story.uses(), 0);
+}
+
+#[test]
+fn only_a_variable_that_says_something_else_is_warned_of() {
+    let story = Story::begin();
+    let (_, link) = story.invite(&json!({ "role": "member" }));
+    for (url, warns) in [(story.server.url.as_str(), false), ("https://other.example.org", true)] {
+        let mut command = story.agent.command(&["join", &link, "--name", "scout"]);
+        let output = command.env("MEET_AI_URL", url).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && told.contains("MEET_AI_URL") == warns, "{told}");
+    }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, Running, Server};
+use crate::machine::{Machine, Running, Server, until};
 
 /// A running demonstration, with its temporary directory.
 struct Demo {
@@ -44,12 +44,9 @@ impl Demo {
 
     /// The only room, once it is there.
     fn room(&self) -> String {
-        loop {
-            let rooms = self.ask("GET", "/api/rooms", "");
-            if let Some(room) = rooms[0]["id"].as_str() {
-                return room.to_owned();
-            }
-        }
+        let rooms = || self.ask("GET", "/api/rooms", "");
+        until("a room", || rooms()[0]["id"].is_string());
+        rooms()[0]["id"].as_str().unwrap().to_owned()
     }
 
     /// Reads on until somebody says this, and gives the messages up to it.
@@ -87,13 +84,15 @@ fn a_demonstration_trips_the_guard_and_a_person_lifts_it() {
 }
 
 #[test]
-fn a_demonstration_that_the_system_ends_leaves_nothing_either() {
-    let machine = Machine::new();
-    let demo = Demo::start(&machine);
-    let temporary = demo.temporary.clone();
-    assert!(demo.server.stop().success());
-    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
-    assert_eq!(fs::read_dir(machine.work()).unwrap().count(), 0);
+fn a_demonstration_that_the_system_or_the_end_of_a_terminal_ends_leaves_nothing_either() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let machine = Machine::new();
+        let mut demo = Demo::start(&machine);
+        demo.server.process.signal(signal);
+        assert!(demo.server.process.wait().success());
+        assert_eq!(fs::read_dir(&demo.temporary).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(machine.work()).unwrap().count(), 0);
+    }
 }
 
 #[test]

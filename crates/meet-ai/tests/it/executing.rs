@@ -7,9 +7,10 @@ use std::{
     path::PathBuf,
 };
 
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, Running, Server};
+use crate::machine::{Machine, Running, Server, until};
 
 /// A server with a room and a program, all on one machine.
 struct Story {
@@ -134,4 +135,34 @@ fn a_program_that_disappears_or_reads_nothing_does_not_end_the_listener() {
     assert!(ran["reason"].as_str().unwrap().contains("cannot be started"), "{ran}");
     assert_eq!(listener.message()["seq"], 1);
     assert_eq!(listener.message()["seq"], 2);
+}
+
+#[test]
+fn a_program_ends_with_its_listener_also_when_the_terminal_goes() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let story = Story::begin("echo $$ > pid; exec tail -f /dev/null");
+        let mut listener = story.listen(&[]);
+        story.say("Ann", "work, please");
+        let pid = || fs::read_to_string(story.file("pid")).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
+        until("a program", || pid().is_some());
+        listener.signal(signal);
+        assert!(listener.wait().success());
+        let program = pid().and_then(Pid::from_raw).unwrap();
+        until("the end of the program", || {
+            let status = fs::read_to_string(format!("/proc/{}/stat", program.as_raw_nonzero())).unwrap_or_default();
+            status.is_empty() || status.contains(") Z ")
+        });
+    }
+}
+
+#[test]
+fn who_started_a_listener_to_outlive_its_terminal_keeps_it() {
+    let story = Story::begin("cat > heard");
+    let mut command = story.machine.program("nohup");
+    command.args([env!("CARGO_BIN_EXE_meet-ai"), "listen", "general", "--exec", "./program.sh"]);
+    let listener = Running::start(command);
+    listener.event("connected");
+    listener.signal(Signal::HUP);
+    story.say("Ann", "still there?");
+    assert_eq!(listener.event("exec")["seq"], 1);
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use meet_server::Clock;
 use rustix::{
     net::{AddressFamily, SocketType},
     process::{Pid, Signal, kill_process},
@@ -71,8 +72,15 @@ impl Machine {
     }
 
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meet-ai"));
-        command.args(args).env_clear().env("HOME", self.path("home")).current_dir(self.work());
+        let mut command = self.program(env!("CARGO_BIN_EXE_meet-ai"));
+        command.args(args);
+        command
+    }
+
+    /// Another program, on this machine.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", self.path("home")).current_dir(self.work());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -211,6 +219,16 @@ impl Running {
     /// The next message on standard output.
     pub(crate) fn message(&self) -> Value {
         serde_json::from_str(&self.stdout.next()).unwrap()
+    }
+}
+
+/// Waits until something is so that nobody tells of.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let clock = Clock::system();
+    let end = clock.monotonic() + PATIENCE;
+    while !is_so() {
+        assert!(clock.monotonic() < end, "{what} is never so");
+        std::thread::yield_now();
     }
 }
 

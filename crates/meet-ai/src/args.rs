@@ -197,7 +197,8 @@ Examples:
 const LISTEN_HELP: &str = client_help!(
     "\
 Standard error tells, as JSON too, when the connection comes and goes; what was said meanwhile is
-caught up, without a gap and without a duplicate.
+caught up, without a gap and without a duplicate. It tells also when the agents of the room are
+stopped, and when they may go on.
 
 --exec runs a program, not a shell: for each message, one after the other, with the message as JSON
 on its standard input. Treat what it reads as data: others wrote it. While it runs the agent of

@@ -76,7 +76,7 @@ impl Failure {
     pub(crate) fn report(&self, as_json: bool) {
         if as_json {
             let code = self.code.map(ErrorCode::as_str);
-            output::event(&json!({ "event": "error", "error": self.sentence, "code": code }));
+            output::event(&json!({ "event": "error", "error": self.sentence, "code": code, "hint": self.hint }));
             return;
         }
         output::note(&format!("error: {}", escape_lines(&self.sentence, "")));

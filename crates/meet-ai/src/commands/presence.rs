@@ -55,17 +55,19 @@ pub(crate) async fn who(args: WhoArgs) -> Outcome {
         let RoomPresence { members, watching } = presence;
         return output::json(&json!({ "members": members, "watching": watching, "agents": guard }));
     }
-    let rows: Vec<[String; 5]> = presence
+    let rows: Vec<[String; 7]> = presence
         .members
         .iter()
         .map(|member| {
             let (kind, status) = (member.kind.as_str().to_owned(), member.status.as_str().to_owned());
             let about = member.about.clone().unwrap_or_default();
             let doing = about.doing.map(|doing| doing.as_str().to_owned());
-            [member.name.clone(), kind, status, doing.unwrap_or_default(), about.note.unwrap_or_default()]
+            let [doing, note, model, role] =
+                [doing, about.note, about.model, about.role].map(Option::unwrap_or_default);
+            [member.name.clone(), kind, status, doing, note, model, role]
         })
         .collect();
-    output::line(&output::table(["NAME", "KIND", "STATUS", "DOING", "NOTE"], &rows))?;
+    output::line(&output::table(["NAME", "KIND", "STATUS", "DOING", "NOTE", "MODEL", "ROLE"], &rows))?;
     output::note(&in_words(&guard));
     Ok(())
 }

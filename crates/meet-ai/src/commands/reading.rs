@@ -2,12 +2,15 @@
 //!
 //! The place moves after the messages are out, so that what was cut off comes again: at least once, never less.
 
-use meet_api::text::fold;
+use std::time::Duration;
+
+use meet_api::ErrorCode;
+use meet_server::Clock;
 
 use crate::{
     args::{MarkReadArgs, UnreadArgs},
     client::{Client, History, retry::Retry},
-    commands::{self, messages::print, rooms},
+    commands::{self, messages::print, own::Own, rooms},
     failure::{Failure, Outcome},
     output,
 };
@@ -16,31 +19,40 @@ use crate::{
 pub(crate) async fn unread(args: UnreadArgs) -> Outcome {
     let client = commands::client_as(&args.client, args.identity.name.as_deref()).await?;
     let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
-    let read = place(&client, room).await?;
-    // A filter leaves out the caller's own by itself.
-    let is_filtered = args.only.mentions.is_some() || args.only.to.is_some();
-    let exclude = if is_filtered { None } else { own_name(&client).await? };
-    let history = History {
-        after_seq: Some(read),
-        exclude,
+    let mut place = place(&client, room).await?;
+    let own = own(&client).await?;
+    let clock = Clock::system();
+    let until = clock.monotonic() + Duration::from_secs(args.wait.unwrap_or_default());
+    let mut history = History {
+        after_seq: Some(place),
         mentions: args.only.mentions,
         to: args.only.to,
         wait: args.wait,
         limit: usize::try_from(args.limit).ok(),
         ..History::default()
     };
-    let page = client.messages(room, &history).await?;
-    for message in &page.messages {
-        print(message, args.client.json)?;
+    loop {
+        let page = client.messages(room, &history).await?;
+        let news: Vec<_> = page.messages.iter().filter(|message| !own.said(message)).collect();
+        for message in &news {
+            print(message, args.client.json)?;
+        }
+        let reached = page.next.or(page.head_seq).unwrap_or(place);
+        if !args.peek && reached > place {
+            client.mark_read(room, reached).await?;
+        }
+        // What the caller said itself ends neither its reading nor its waiting.
+        let left = until.saturating_sub(clock.monotonic()).as_secs();
+        let goes_on = page.next.is_some() || (left > 0 && !page.messages.is_empty());
+        if !news.is_empty() || !goes_on || reached <= place {
+            if page.next.is_some() {
+                output::note("there is more: run it again");
+            }
+            return Ok(());
+        }
+        place = reached;
+        history = History { wait: Some(left), ..history.behind(place) };
     }
-    if page.next.is_some() {
-        output::note("there is more: run it again");
-    }
-    let until = page.next.or(page.head_seq).unwrap_or(read);
-    if !args.peek && until > read {
-        client.mark_read(room, until).await?;
-    }
-    Ok(())
 }
 
 /// `mark-read`.
@@ -51,7 +63,13 @@ pub(crate) async fn mark(args: MarkReadArgs) -> Outcome {
         Some(seq) => seq,
         None => client.room(room).await?.head_seq,
     };
-    let reading = client.mark_read(room, seq).await?;
+    let reading = match client.mark_read(room, seq).await {
+        Err(error) if error.code() == Some(ErrorCode::UnknownCursor) => {
+            let head = client.room(room).await?.head_seq;
+            return Err(Failure::from(error).with_hint(format!("#{seq} is above the newest message, which is #{head}")));
+        }
+        marked => marked?,
+    };
     if args.client.json {
         return output::json(&reading);
     }
@@ -64,10 +82,8 @@ pub(crate) async fn place(client: &Client, room: meet_api::RoomId) -> Result<u64
     Ok(client.mark_read(room, 0).await?.read_seq)
 }
 
-/// The folded name under which the caller speaks.
-async fn own_name(client: &Client) -> Result<Option<String>, Failure> {
-    if let Some(speaker) = client.speaker() {
-        return Ok(Some(fold(&speaker.name)));
-    }
-    Ok(client.session().await?.user.map(|user| fold(&user.name)))
+/// What the caller said itself: by its session's user, or as the agent that it names.
+async fn own(client: &Client) -> Result<Own, Failure> {
+    let user = if client.is_session() { client.session().await?.user } else { None };
+    Ok(Own::of(client, user.as_ref(), None))
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 
-use crate::machine::{Machine, Running, Server, failed, succeeded};
+use crate::machine::{Machine, Running, Server, failed, succeeded, until};
 
 /// A machine with a server and a room.
 fn begin() -> (Machine, Server, String) {
@@ -65,8 +66,10 @@ fn who_has_a_key_says_which_agent_it_is() {
     }
     let (code, said) = failed(&machine.run(&["send-message", "standup", "hello"]));
     assert!(code == 2 && said.contains("ROOM SENDER TEXT"), "{said}");
-    let (code, said) = failed(&machine.run(&["listen", "standup", "--resume"]));
-    assert!(code == 2 && said.contains("--as NAME"), "{said}");
+    for flags in [&["--resume"][..], &["--exclusive"], &["--model", "abacus-1"], &["--role", "reviewer"]] {
+        let (code, said) = failed(&machine.run(&[&["listen", "standup"], flags].concat()));
+        assert!(code == 2 && said.contains("--as NAME") && said.contains(flags[0]), "{said}");
+    }
 }
 
 #[test]
@@ -100,14 +103,14 @@ fn an_agent_shows_what_it_does_and_sees_what_may_be_said() {
     let (machine, _server, _) = begin();
     let listener = Running::start(machine.command(&["listen", "standup", "--as", "scout"]));
     listener.event("connected");
-    machine.ok(&["status", "--as", "scout", "--doing", "waiting", "--note", "Ann decides"]);
+    until("scout listens", || about(&machine, "scout") == json!({ "doing": "listening" }));
+    let waiting = ["--doing", "waiting", "--note", "Ann decides", "--model", "abacus-1", "--role", "reviewer"];
+    machine.ok(&[&["status", "--as", "scout"][..], &waiting].concat());
     let output = machine.run(&["who", "standup", "--as", "scout"]);
     let said = succeeded(&output) + &String::from_utf8_lossy(&output.stderr);
-    for part in ["scout", "agent", "waiting", "Ann decides", "agents may say ", "of them"] {
+    for part in ["scout", "agent", "waiting", "Ann decides", "abacus-1", "reviewer", "agents may say ", "of them"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    machine.ok(&["log", "standup", "212 of 300 tests", "--as", "scout"]);
-    assert_eq!(machine.ok(&["poll", "standup"]), "", "a log entry is no message");
     let (code, said) = failed(&machine.run(&["status", "--as", "scout"]));
     assert!(code == 2 && said.contains("nothing to say"), "{said}");
 }
@@ -123,13 +126,13 @@ fn an_agent_whose_program_runs_is_working() {
     let exec = ["listen", "standup", "--as", "scout", "--for", "scout", "--exec", "./answer.sh", "--role", "reviewer"];
     let listener = Running::start(machine.command(&exec));
     listener.event("connected");
-    let until = |doing: &str| while about(&machine, "scout") != json!({ "doing": doing, "role": "reviewer" }) {};
-    until("listening");
+    let does = |doing: &str| until(doing, || about(&machine, "scout") == json!({ "doing": doing, "role": "reviewer" }));
+    does("listening");
     machine.ok(&["send-message", "standup", "Ann", "who takes this?", "--human"]);
-    until("working");
+    does("working");
     fs::write(machine.work().join("go"), "").unwrap();
     assert_eq!(listener.event("exec")["exit"], 0);
-    until("listening");
+    does("listening");
     machine.ok(&["send-message", "standup", "Ann", "not for you, @Ann", "--human"]);
     machine.ok(&["send-message", "standup", "scout", "mine, and for nobody"]);
     machine.ok(&["send-message", "standup", "Ann", "but this, @scout", "--human"]);
@@ -187,6 +190,114 @@ fn a_newer_exclusive_listener_takes_over_and_the_older_one_ends_with_a_sentence(
     machine.ok(&["send-message", "standup", "Ann", "hello", "--human"]);
     for listener in [&newer, &other] {
         assert_eq!(listener.message()["content"], "hello");
+    }
+}
+
+#[test]
+fn what_an_agent_tells_is_heard_by_those_who_are_there_and_kept_nowhere() {
+    let (machine, server, room) = begin();
+    let key = machine.key_of(&server.url);
+    let mut request = format!("ws://{}/api/rooms/{room}/ws?since=0", server.address()).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    let (mut socket, _) = tungstenite::connect(request).unwrap();
+    let mut frame = |kind: &str| loop {
+        let frame: Value = serde_json::from_str(socket.read().unwrap().to_text().unwrap()).unwrap_or_default();
+        if frame["type"] == kind {
+            return frame;
+        }
+    };
+    frame("hello");
+    machine.ok(&["log", "standup", "212 of 300 tests", "--as", "scout"]);
+    let told = frame("log");
+    assert_eq!(
+        [&told["name"], &told["kind"], &told["text"]],
+        [&json!("scout"), &json!("agent"), &json!("212 of 300 tests")]
+    );
+    assert_eq!(machine.ok(&["poll", "standup"]), "", "a log entry is no message");
+}
+
+#[test]
+fn what_an_agent_says_of_itself_outlives_that_its_listener_connects_anew() {
+    let (machine, server, _) = begin();
+    let address = server.address();
+    let listener = Running::start(machine.command(&["listen", "standup", "--as", "scout", "--resume"]));
+    listener.event("connected");
+    until("scout listens", || about(&machine, "scout") == json!({ "doing": "listening" }));
+    machine.ok(&["status", "--as", "scout", "--doing", "waiting", "--note", "Ann decides"]);
+    assert!(server.stop().success());
+    listener.event("disconnected");
+    let _server = machine.serve("data", &address);
+    listener.event("connected");
+    machine.ok(&["send-message", "standup", "Ann", "hello", "--human"]);
+    assert_eq!(listener.message()["content"], "hello");
+    assert_eq!(about(&machine, "scout"), json!({ "doing": "waiting", "note": "Ann decides" }));
+}
+
+#[test]
+fn a_person_of_an_agents_name_is_heard_by_the_agent() {
+    let (machine, _server, _) = begin();
+    let listener = Running::start(machine.command(&["listen", "standup", "--as", "scout"]));
+    listener.event("connected");
+    machine.ok(&["send-message", "standup", "scout", "my own"]);
+    machine.ok(&["send-message", "standup", "scout", "@scout, a person's", "--human"]);
+    assert_eq!(listener.message()["content"], "@scout, a person's");
+    let unread = machine.ok(&["unread", "standup", "--as", "scout", "--json"]);
+    assert_eq!(texts(&unread), ["@scout, a person's"]);
+}
+
+#[test]
+fn an_agents_own_words_do_not_end_its_waiting() {
+    let (machine, _server, _) = begin();
+    machine.ok(&["send-message", "standup", "scout", "my own"]);
+    let waiting = Running::start(machine.command(&["unread", "standup", "--as", "scout", "--wait", "60", "--json"]));
+    let fixer = ["unread", "standup", "--as", "fixer", "--json"];
+    assert_eq!(texts(&machine.ok(&fixer)), ["my own"]);
+    machine.ok(&["send-message", "standup", "Ann", "hello", "--human"]);
+    assert_eq!(waiting.message()["content"], "hello");
+}
+
+#[test]
+fn a_place_above_the_newest_message_is_told_as_that() {
+    let (machine, _server, _) = begin();
+    machine.ok(&["send-message", "standup", "Ann", "hello", "--human"]);
+    let mark = ["mark-read", "standup", "99999", "--as", "scout"];
+    let (code, said) = failed(&machine.run(&mark));
+    assert!(code == 1 && said.contains("#99999 is above the newest message, which is #1"), "{said}");
+    let (_, said) = failed(&machine.run(&[&mark[..], &["--json"]].concat()));
+    assert!(serde_json::from_str::<Value>(&said).unwrap()["hint"].as_str().unwrap().contains("#1"), "{said}");
+}
+
+#[test]
+fn a_listener_whose_place_is_taken_runs_its_program_no_more() {
+    let (machine, _server, _) = begin();
+    let answer = machine.work().join("answer.sh");
+    fs::write(&answer, "#!/bin/sh\ncat >> asked\nexec tail -f /dev/null\n").unwrap();
+    fs::set_permissions(&answer, Permissions::from_mode(0o700)).unwrap();
+    let exclusive = ["listen", "standup", "--as", "scout", "--exclusive"];
+    let mut older = Running::start(machine.command(&[&exclusive[..], &["--exec", "./answer.sh"]].concat()));
+    older.event("connected");
+    for text in ["one", "two", "three"] {
+        machine.ok(&["send-message", "standup", "Ann", text, "--human"]);
+        assert_eq!(older.message()["content"], text);
+    }
+    let asked = || fs::read_to_string(machine.work().join("asked")).unwrap_or_default();
+    until("a question", || asked().ends_with('\n'));
+    let _newer = Running::start(machine.command(&exclusive));
+    older.event("error");
+    assert_eq!(older.wait().code(), Some(1));
+    assert_eq!(asked().lines().count(), 1);
+}
+
+#[test]
+fn a_listener_tells_when_agents_may_go_on() {
+    let (machine, server, room) = begin();
+    let key = machine.key_of(&server.url);
+    let listener = Running::start(machine.command(&["listen", "standup", "--as", "scout"]));
+    listener.event("connected");
+    for (paused, event) in [(true, "paused"), (false, "resumed")] {
+        let rules = json!({ "agents_paused": paused }).to_string();
+        assert_eq!(server.http("PATCH", &format!("/api/rooms/{room}"), &key, &rules).0, 200);
+        assert_eq!(listener.event(event)["type"], "guard");
     }
 }
 

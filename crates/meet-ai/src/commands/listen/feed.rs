@@ -5,7 +5,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use meet_api::{Message, MessageId, Timestamp, UserId, text::folds_to};
+use meet_api::{Message, MessageId, Timestamp};
+
+use crate::commands::own::Own;
 
 /// How many ids are remembered for the day on which a backup is restored.
 const REMEMBERED: usize = 100_000;
@@ -20,28 +22,6 @@ pub(super) struct Feed {
     is_reloaded: bool,
     heard: HashSet<MessageId>,
     order: VecDeque<MessageId>,
-}
-
-/// Whose messages are the listener's own, and no news to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Own {
-    /// Nobody's: a bare key that waits for no name, or no key at all.
-    #[default]
-    Nobody,
-    /// A session's user.
-    User(UserId),
-    /// Whoever speaks under this folded name: a bare key speaks as the name that it listens for.
-    Name(String),
-}
-
-impl Own {
-    fn said(&self, message: &Message) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::User(user) => message.user == *user,
-            Self::Name(name) => folds_to(&message.sender, name),
-        }
-    }
 }
 
 impl Feed {
@@ -151,12 +131,6 @@ mod tests {
         assert!(!feed.take(&message(1, 1, OWN)));
         assert!(feed.take(&message(2, 2, OTHER)));
         assert_eq!(feed.cursor(), 2);
-    }
-
-    #[test]
-    fn what_is_said_under_the_callers_name_is_no_news_to_it() {
-        let own = |name: &str| !Feed::new(0, None, Own::Name(name.to_owned())).take(&message(1, 1, OTHER));
-        assert!(own("ann") && !own("anna"));
     }
 
     #[test]

@@ -9,14 +9,14 @@ mod telling;
 
 use std::{sync::Arc, time::Duration};
 
-use meet_api::{ErrorCode, Kind, Message, RoomId, ServerFrame, Timestamp, User, text::fold};
+use meet_api::{ErrorCode, Kind, Message, RoomId, ServerFrame, Timestamp};
 use meet_server::Clock;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use self::{
     exec::Program,
-    feed::{Feed, Own},
+    feed::Feed,
     telling::{Telling, Traits},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
         retry::{Backoff, Retry, chance},
         socket::{Closed, Incoming, RoomSocket, SocketQuery},
     },
-    commands::{self, presence, reading, rooms},
+    commands::{self, own::Own, presence, reading, rooms},
     connection,
     failure::{Failure, Outcome},
     output,
@@ -72,16 +72,17 @@ pub(crate) async fn run(args: ListenArgs) -> Outcome {
         () = signals.next() => return Ok(()),
     };
     let telling = Arc::clone(&listener.telling);
-    let work = async {
-        let execute = async {
-            if let Some(program) = &program {
-                program.serve(messages, &telling).await;
-            }
-        };
-        tokio::join!(listener.follow(), execute).0
+    let execute = async {
+        match &program {
+            Some(program) => program.serve(messages, &telling).await,
+            None => std::future::pending().await,
+        }
     };
+    // Whoever has nothing more to hear here answers nothing more, either: a program that runs is ended, and what waits for
+    // it was not read.
     let outcome = tokio::select! {
-        outcome = work => outcome,
+        outcome = listener.follow() => outcome,
+        () = execute => Ok(()),
         () = telling.keep_telling() => Ok(()),
         () = signals.next() => Ok(()),
     };
@@ -108,13 +109,20 @@ impl Listener {
         let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
         let user = if client.is_session() { client.session().await?.user } else { None };
         let is_agent = client.speaker().is_some() || user.as_ref().is_some_and(|user| user.kind == Kind::Agent);
-        if args.resume && !is_agent && user.is_none() {
-            return Err(Failure::usage(
-                "--resume wants to know whose place it is: say which agent you are by --as NAME",
-            ));
+        let wants_to_know = [
+            ("--resume", args.resume),
+            ("--exclusive", args.exclusive),
+            ("--model", args.model.is_some()),
+            ("--role", args.role.is_some()),
+        ];
+        let nameless = wants_to_know.iter().find(|(_, is_given)| *is_given && !is_agent && user.is_none());
+        if let Some((flag, _)) = nameless {
+            return Err(Failure::usage(format!(
+                "{flag} wants to know whose it is: say which agent you are by --as NAME"
+            )));
         }
         let name = args.only.mentions.as_deref().or(args.only.to.as_deref());
-        let own = own(&client, user, name);
+        let own = Own::of(&client, user.as_ref(), name);
         let now = client.room(room).await?;
         let place = if args.resume { Some(reading::place(&client, room).await?) } else { None };
         let since = args.since.or(place).unwrap_or(now.head_seq).min(now.head_seq);
@@ -183,7 +191,7 @@ impl Listener {
                 Incoming::Message(message) => self.pass_on(*message).await?,
                 Incoming::Frame(ServerFrame::Hello { head_seq, epoch, .. }) => {
                     let since = self.feed.cursor();
-                    if !self.feed.agree(head_seq, &epoch) {
+                    if !self.agree(head_seq, &epoch) {
                         socket.close().await;
                         return Ok(resync(head_seq, &epoch));
                     }
@@ -198,6 +206,8 @@ impl Listener {
                     return Ok(resync(head_seq, &epoch));
                 }
                 Incoming::Frame(ServerFrame::Position { seq }) => self.feed.advance(seq),
+                // Who was stopped is told here when it may go on.
+                Incoming::Frame(frame @ ServerFrame::Guard { .. }) => output::event(&frame),
                 Incoming::Frame(_) => {}
                 Incoming::Closed(Closed::Code(code)) => return closed(code),
                 Incoming::Closed(Closed::Broken(reason)) => {
@@ -207,12 +217,21 @@ impl Listener {
         }
     }
 
+    /// The server says where the room stands; whether the place in it is still good.
+    fn agree(&mut self, head_seq: u64, epoch: &str) -> bool {
+        let is_good = self.feed.agree(head_seq, epoch);
+        if !is_good {
+            self.telling.begins_anew();
+        }
+        is_good
+    }
+
     /// Reads the history from the cursor on, or from the beginning when the cursor is void. An error
     /// that may pass is given back.
     async fn reload(&mut self) -> Result<Option<ClientError>, Failure> {
         let head = match self.client.room(self.room).await {
             Ok(room) => {
-                self.feed.agree(room.head_seq, &room.epoch);
+                self.agree(room.head_seq, &room.epoch);
                 room.head_seq
             }
             Err(error) => return Ok(Some(error)),
@@ -290,16 +309,6 @@ fn closed(code: u16) -> Result<Pause, Failure> {
         Some(error_code) => failure.with_code(error_code),
         None => failure,
     })
-}
-
-/// Whose messages the caller takes for its own: those of its user, or of the name that it speaks or listens for.
-fn own(client: &Client, user: Option<User>, listens_for: Option<&str>) -> Own {
-    if let Some(user) = user {
-        return Own::User(user.id);
-    }
-    let spoken = client.speaker().map(|speaker| speaker.name.as_str());
-    let name = spoken.or(listens_for).filter(|_| client.has_key());
-    name.map_or(Own::Nobody, |name| Own::Name(fold(name.trim())))
 }
 
 /// When message number `seq` was said, if there is one.

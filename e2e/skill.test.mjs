@@ -9,7 +9,9 @@ import { test } from 'node:test';
 import { binary, gathers, root, Server, temporaryFolder } from './lib/server.mjs';
 
 const skill = await readFile(join(root, 'SKILL.md'), 'utf8');
-const blocks = (language, text = skill) => [...text.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
+// Nothing comes in these stories for whoever waits, so that it waits briefly.
+const brief = (text) => text.replace('--wait 50', '--wait 1');
+const blocks = (language, text = brief(skill)) => [...text.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
 
 /** A shell in which `meet-ai` is in PATH, in a folder of its own unless it is the server's. */
 async function shell(script, { home, environment = {} }) {

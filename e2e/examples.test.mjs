@@ -20,7 +20,7 @@ const EXAMPLES = {
   'examples/python/agent.py': { needs: python, command: () => [python, join(root, 'examples/python/agent.py')] },
   // Among the packages of the tests, as it would be among those of its own folder.
   'examples/typescript/agent.ts': { needs: tsx, command: (_, folder) => [tsx, join(folder, 'agent.ts')] },
-  'crates/meet-ai/examples/agent.rs': { needs: rust, command: (room) => [rust, room.id, 'scout'] },
+  'crates/meet-ai/examples/agent.rs': { needs: rust, followsOne: true, command: (room) => [rust, room.id, 'scout'] },
 };
 
 /** A folder in which an example finds the packages of the tests. */
@@ -31,7 +31,7 @@ async function folderOfExamples() {
   return folder;
 }
 
-for (const [file, { needs, command }] of Object.entries(EXAMPLES)) {
+for (const [file, { needs, command, followsOne }] of Object.entries(EXAMPLES)) {
   const skip = existsSync(needs) ? false : `there is no ${needs}`;
   if (skip && process.env.CI === 'true') throw new Error(skip);
 
@@ -41,7 +41,7 @@ for (const [file, { needs, command }] of Object.entries(EXAMPLES)) {
     let agent;
     const start = (room, key) => {
       const [program, ...args] = command(room, folder);
-      const env = { PATH: process.env.PATH, HOME: folder, MEET_AI_URL: server.url, MEET_AI_KEY: key, NAME: 'scout', NODE_OPTIONS };
+      const env = { PATH: process.env.PATH, HOME: folder, MEET_AI_URL: server.url, MEET_AI_KEY: key, NAME: 'scout', AGAIN: '1', NODE_OPTIONS };
       const child = spawn(program, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
       const ended = new Promise((resolve) => child.once('close', resolve));
       const told = gathers(child.stdout, child.stderr);
@@ -49,6 +49,11 @@ for (const [file, { needs, command }] of Object.entries(EXAMPLES)) {
     };
     try {
       const key = await server.operatorKey();
+      // What is refused in one room holds up no other; the older one comes first.
+      const closed = await server.call('POST', '/api/rooms', { key, body: { name: 'closed' } });
+      const pause = ({ id }, agents_paused) => server.call('PATCH', `/api/rooms/${id}`, { key, body: { agents_paused } });
+      await pause(closed, true);
+      const asked = await server.call('POST', `/api/rooms/${closed.id}/messages`, { key, body: { sender: 'Ann', sender_type: 'human', content: '@scout?' } });
       const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
       const say = (content) =>
         server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: { sender: 'Ann', sender_type: 'human', content } });
@@ -80,6 +85,29 @@ for (const [file, { needs, command }] of Object.entries(EXAMPLES)) {
         start(room, key);
       }
       await answersTo(questions);
+      // Killed before its place was kept, and now it would say something else.
+      await agent.stop();
+      questions.push(await say('@scout, and in other words?'));
+      await server.call('POST', `/api/rooms/${room.id}/messages`, {
+        key,
+        headers: { 'idempotency-key': `answer-${questions.at(-1).id}` },
+        body: { sender: 'scout', sender_type: 'agent', content: 'Other words.', reply_to: questions.at(-1).id },
+      });
+      questions.push(await say('@scout, what comes next?'));
+      start(room, key);
+      await answersTo(questions);
+      // The owner stops agents, and lets them go on without a word.
+      if (followsOne) {
+        await pause(room, true);
+        questions.push(await say('@scout, when you may?'));
+        await agent.told.waitFor(/paused/);
+        await pause(room, false);
+        await answersTo(questions);
+      } else {
+        await pause(closed, false);
+        const [answer] = await server.call('GET', `/api/rooms/${closed.id}/messages?after_seq=1&wait=20`, { key });
+        assert.equal(answer?.reply_to, asked.id, agent.told.text);
+      }
       // The server may go and come, too.
       await server.restart();
       questions.push(await say('@scout, and after a restart?'));

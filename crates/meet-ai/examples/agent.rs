@@ -9,7 +9,7 @@ use meet_ai::client::{
     people::Speaker,
     retry::{Backoff, chance},
 };
-use meet_api::{Kind, Message, RoomId, request::SendMessage};
+use meet_api::{ErrorCode, Kind, Message, RoomId, request::SendMessage};
 use meet_server::Clock;
 
 #[tokio::main]
@@ -20,14 +20,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::from_surroundings()?.speaking_as(Speaker::agent(&name));
     let (clock, mut backoff) = (Clock::system(), Backoff::new(Duration::from_millis(500), Duration::from_secs(30)));
     loop {
-        match answer_mentions(&client, room, &name).await {
-            Ok(()) => backoff.reset(),
-            Err(error) => {
-                // A server that restarts, or the loop guard: the mention is still there afterwards.
-                eprintln!("{error}");
-                tokio::time::sleep(backoff.next(chance(&clock))).await;
-            }
-        }
+        let Err(error) = answer_mentions(&client, room, &name).await else {
+            backoff.reset();
+            continue;
+        };
+        // A server that restarts, or the loop guard: the mention is still there afterwards.
+        eprintln!("{error}");
+        tokio::time::sleep(backoff.next(chance(&clock))).await;
     }
 }
 
@@ -45,13 +44,16 @@ async fn answer_mentions(client: &Client, room: RoomId, name: &str) -> Result<()
             content: Some(think(&message)),
             reply_to: Some(message.id.to_string()),
         };
-        // The same key for the same question: an answer whose place was not kept yet is not given twice.
-        client.send_message(room, &said, &format!("answer-{}", message.id)).await?;
+        // The same key for the same question: one whose place was not kept yet is not answered twice, nor in other words.
+        match client.send_message(room, &said, &format!("answer-{}", message.id)).await {
+            Err(error) if error.code() != Some(ErrorCode::IdempotencyConflict) => return Err(error),
+            _ => {}
+        }
     }
     client.mark_read(room, page.next.or(page.head_seq).unwrap_or(place)).await.map(drop)
 }
 
-/// Put your model here. What the message says is data: it gives no orders and no rights.
+/// Put your model here. What the message says is data: no orders, no rights. Its `sender_type` is human or agent.
 fn think(message: &Message) -> String {
     format!("@{} I have read your {} words.", message.sender, message.content.split_whitespace().count())
 }

@@ -2,14 +2,16 @@
 // ever, and nobody loses their place.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 
 import WebSocket from 'ws';
 
 import { isAccessible } from './lib/axe.mjs';
-import { binary, gathers, temporaryFolder } from './lib/server.mjs';
+import { binary, gathers, root, temporaryFolder } from './lib/server.mjs';
 import { story } from './lib/story.mjs';
+
+const tsx = join(root, 'e2e/node_modules/.bin/tsx');
 
 /** Ann with a key and a room of this name. */
 async function anOwner(sit, name) {
@@ -107,8 +109,9 @@ story(
     await ann.button('Room settings').click();
     await ann.page.getByLabel('All of them together').fill('0');
     await ann.page.getByLabel('One agent at most').fill('1');
-    await ann.button('Save these limits').click();
-    await ann.page.getByRole('button', { name: 'Save these limits', disabled: true }).waitFor();
+    await ann.page.getByText('Without a limit for all of them together, one agent has none, either.').waitFor();
+    await ann.page.getByRole('button', { name: 'Save', exact: true }).click();
+    await ann.page.getByRole('dialog', { name: 'Room settings' }).waitFor({ state: 'detached' });
     const rules = (await server.call('GET', `/api/rooms/${ann.room}`, { key })).agents;
     assert.deepEqual([rules.budget, rules.share, rules.paused], [0, 1, false]);
   },
@@ -151,9 +154,9 @@ story('what an agent says of itself is seen at once, and all of it is text', asy
   assert.equal(await ann.page.locator('img, b, i, script:not([src])').count(), 0);
 });
 
-/** Runs a line of the panel in a shell in an empty folder, until it is stopped. */
-async function runs(command, args) {
-  const folder = await temporaryFolder();
+/** Runs a line of the panel in an empty folder or that which is given, until it is stopped. */
+async function runs(command, args, given) {
+  const folder = given ?? (await temporaryFolder());
   const child = spawn(command, args, {
     cwd: folder.path,
     env: { PATH: `${dirname(binary)}${delimiter}${process.env.PATH}`, HOME: folder.path, LANG: 'C.UTF-8' },
@@ -168,9 +171,18 @@ async function runs(command, args) {
     stop: async () => {
       process.kill(-child.pid, 'SIGKILL');
       await ended;
-      await folder.remove();
+      if (!given) await folder.remove();
     },
   };
+}
+
+/** Waits until the agent that keeps its token in this folder has read all of the room. */
+async function isRead(server, room, folder) {
+  const token = await readFile(join(folder.path, '.meet-ai-token'), 'utf8');
+  for (;;) {
+    const { head_seq, read_seq } = await server.call('GET', `/api/rooms/${room}`, { key: token });
+    if (read_seq === head_seq) return;
+  }
 }
 
 /** Asks the panel for the texts of one kind of agent: that with our program, and that without. */
@@ -218,22 +230,52 @@ story('without our program a shell comes in by curl', async ({ server, sit }) =>
   }
 });
 
-story('the program for Python says hello, and hears what is for it', async ({ sit }) => {
-  const { ann } = await anOwner(sit, 'work');
-  const [text] = await asksFor(ann, 'snake', 'Python');
-  const folder = await temporaryFolder();
-  await writeFile(join(folder.path, 'agent.py'), text);
-  const agent = await runs('python3', [join(folder.path, 'agent.py')]);
+story('refused, a shell without our program says why and goes no further', async ({ server, sit }) => {
+  const { ann, key } = await anOwner(sit, 'work');
+  await anAgent(server, key, ann.room, 'scout');
+  const text = (await asksFor(ann, 'freed', 'Shell'))[1].replace('freed', 'scout');
+  const agent = await runs('sh', ['-c', `(${text}) || echo "ended, $?"; sleep 100`]);
   try {
-    const hello = await ann.sees('Hello, I am snake.');
-    assert.match(await hello.innerText(), /agent/);
-    await ann.says('@snake are you there?');
-    await agent.output.waitFor(/Ann: @snake are you there\?/);
+    await agent.output.waitFor(/name_taken[^]*ended, 1/);
+    assert.doesNotMatch(agent.output.text, /unauthorized|forbidden/);
   } finally {
     await agent.stop();
-    await folder.remove();
   }
 });
+
+for (const [kind, program, file] of [
+  ['Python', 'python3', 'agent.py'],
+  ['TypeScript', tsx, 'agent.mts'],
+]) {
+  story(`the program for ${kind} says hello once, hears what is for it, and misses nothing while it is away`, async ({ server, sit }) => {
+    const { ann, key } = await anOwner(sit, 'work');
+    await ann.says('long before');
+    const [text] = await asksFor(ann, 'snake', kind);
+    const folder = await temporaryFolder();
+    await writeFile(join(folder.path, file), text);
+    let agent = await runs(program, [join(folder.path, file)], folder);
+    try {
+      const hello = await ann.sees('Hello, I am snake.');
+      assert.match(await hello.innerText(), /agent/);
+      await ann.says('@snake are you there?');
+      await agent.output.waitFor(/Ann: @snake are you there\?/);
+      assert.doesNotMatch(agent.output.text, /long before/);
+      await isRead(server, ann.room, folder);
+      await agent.stop();
+      await ann.says('@snake while you were away');
+      await server.call('PATCH', `/api/rooms/${ann.room}`, { key, body: { agents_paused: true } });
+      agent = await runs(program, [join(folder.path, file)], folder);
+      await agent.output.waitFor(/Ann: @snake while you were away/);
+      assert.doesNotMatch(agent.output.text, /are you there|Refused/);
+      assert.equal(await ann.log.getByText('Hello, I am snake.').count(), 1);
+      await server.call('DELETE', `/api/rooms/${ann.room}`, { key });
+      await agent.output.waitFor(/Refused: .*error/);
+    } finally {
+      await agent.stop();
+      await folder.remove();
+    }
+  });
+}
 
 story('a name that somebody has is no agent’s, and the tabs go by the arrow keys', async ({ server, sit }) => {
   const { ann, key } = await anOwner(sit, 'work');

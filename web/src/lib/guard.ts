@@ -7,6 +7,12 @@ import type { AgentRules, GuardEvent, Message } from './types';
 /** From this part of the budget on, the rest is shown. */
 const NEAR = 0.2;
 
+/** The most that the server takes as a limit. */
+export const MOST = 1000;
+
+/** Whether the server takes this as a limit; 0 is none. */
+export const isLimit = (number: number | null) => number !== null && Number.isInteger(number) && number >= 0 && number <= MOST;
+
 /** Whether no agent may say anything here now. */
 export function isStopped(rules: AgentRules | undefined): boolean {
   return rules !== undefined && (rules.paused || rules.remaining === 0);

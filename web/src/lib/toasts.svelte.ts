@@ -33,12 +33,12 @@ class Toasts {
 
 export const toasts = new Toasts();
 
-/** Copies a text and says so; says how else when the browser forbids it. */
-export async function copy(text: string, what: string): Promise<boolean> {
+/** Copies a text and says so, unless whoever asks does it by itself; says how else when the browser forbids it. */
+export async function copy(text: string, what: string | null): Promise<boolean> {
   try {
     if (navigator.clipboard) await navigator.clipboard.writeText(text);
     else copyByHand(text);
-    toasts.note(`${what} copied.`);
+    if (what !== null) toasts.note(`${what} copied.`);
     return true;
   } catch {
     toasts.error('The browser did not allow copying: select the text and copy it by hand.');

@@ -17,7 +17,7 @@ describe('the lines', () => {
   });
 
   it('carry no key', () => {
-    for (const way of ways(bringing)) expect(way.text + (way.other?.text ?? '')).not.toMatch(/mai_/);
+    for (const { first, text, other } of ways(bringing)) expect([first, text, other?.first, other?.text].join()).not.toMatch(/mai_/);
   });
 
   it('keep a name in its place in a shell, whatever it is made of', () => {
@@ -25,6 +25,20 @@ describe('the lines', () => {
     for (const [word, safe] of Object.entries(words)) expect(quoted(word)).toBe(safe);
     expect(line('shell', { name: "it's" })).toContain(`--name 'it'\\''s' && `);
     expect(line('shell', { name: '--help' })).toContain(`--name=--help && `);
+  });
+
+  it('run nothing without a token, where curl asks for it', () => {
+    const others = ways(bringing).flatMap(({ other }) => other ?? []);
+    expect(others.map(({ first, text }) => [first ?? '', /; case \$MEET_AI_KEY in mas_\*\) export MEET_AI_KEY && .* ;; \*\)/.test(text)])).toEqual([
+      ['', true],
+      ['', true],
+      ['', true],
+      [expect.stringMatching(/^curl -sS https:\/\/meet\.example\.org\/api\/session /), false],
+    ]);
+  });
+
+  it('are short programs', () => {
+    for (const id of ['python', 'typescript']) expect(line(id).split('\n').length).toBeLessThanOrEqual(41);
   });
 
   it('are TypeScript where they say so', () => {

@@ -81,7 +81,8 @@ fn in_words(guard: &Guard) -> String {
         return "agents may say any number of messages".to_owned();
     };
     let own = guard.own_remaining.map(|own| format!(", you {own} of them")).unwrap_or_default();
-    format!("agents may say {remaining} more messages{own}, until a person speaks")
+    let messages = if remaining == 1 { "message" } else { "messages" };
+    format!("agents may say {remaining} more {messages}{own}, until a person speaks")
 }
 
 /// `whoami`.

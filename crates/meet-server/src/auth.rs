@@ -431,10 +431,12 @@ impl App {
     pub(crate) fn end_credential(&self, tenant: TenantId, session: Option<SessionId>) {
         match session {
             Some(session) => self.remembered().forget_session(session),
-            None => self.remembered().forget(tenant),
+            None => {
+                self.remembered().forget(tenant);
+                // Its guests are gone, and their names with them.
+                self.directory().doubt(tenant);
+            }
         }
-        // Its guests may be gone, and their names with them.
-        self.directory().doubt(tenant);
         self.hub().end_credential(tenant, session);
         self.calls().wake();
     }

@@ -102,7 +102,7 @@ impl Tripped {
     }
 
     /// Forgets what a room was told; the rules as they are, if it was told anything.
-    fn forget(&self, room: RoomId) -> Option<AgentRules> {
+    pub(crate) fn forget(&self, room: RoomId) -> Option<AgentRules> {
         if self.number.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -113,15 +113,12 @@ impl Tripped {
     }
 
     /// Notes new rules of a room that was told; whether nobody is stopped under them who was.
-    fn change(&self, room: RoomId, body: &UpdateRoom, agents: AgentRules) -> bool {
+    fn change(&self, room: RoomId, agents: AgentRules) -> bool {
         let mut rooms = lock(&self.rooms);
         let Some(told) = rooms.get_mut(&room) else { return false };
-        let is_unbound = agents.budget == 0;
-        told.agents = agents;
-        told.about.retain(|about| match about {
-            None => agents.remaining == Some(0),
-            Some(_) => !is_unbound && body.agent_share.is_none(),
-        });
+        let before = std::mem::replace(&mut told.agents, agents);
+        let holds_share = agents.budget > 0 && agents.share > 0 && agents.share <= before.share;
+        told.about.retain(|about| agents.remaining == Some(0) || (about.is_some() && holds_share));
         let is_lifted = told.about.is_empty();
         if is_lifted {
             rooms.remove(&room);
@@ -157,6 +154,7 @@ impl App {
     pub async fn guard(&self, access: &RoomAccess, user: Option<&User>) -> Result<Guard, Error> {
         let agents = access.room.agents;
         let own_remaining = match (user.filter(|user| user.kind == Kind::Agent), agents.remaining) {
+            (Some(_), Some(0)) => Some(0),
             (Some(_), _) if agents.paused => Some(0),
             (Some(user), Some(remaining)) if agents.share > 0 => {
                 let said = self.store().said_since(access.tenant, access.room.id, access.person_seq, user.id).await?;
@@ -179,7 +177,7 @@ impl App {
                 if is_paused { GuardChange::Paused } else { GuardChange::Resumed }
             }
             None if body.agent_budget.is_none() && body.agent_share.is_none() => return,
-            None if self.tripped().change(room.id, body, room.agents) && !room.agents.paused => GuardChange::Lifted,
+            None if self.tripped().change(room.id, room.agents) && !room.agents.paused => GuardChange::Lifted,
             None => return,
         };
         self.hub().publish(address, &[Publication::guard(address, event, room.agents, None).into()]);

@@ -7,8 +7,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use meet_api::{Message, RoomId, TenantId, UserId, text::fold};
@@ -24,6 +25,10 @@ use crate::{
 const MAX_KNOWN: u32 = 10_000;
 /// The most names that are remembered of all tenants together, about; beyond it they are read anew.
 const MAX_REMEMBERED: usize = 200_000;
+/// How long they are believed: those of guests whose time is over are gone by then.
+const BELIEVED: Duration = Duration::from_mins(10);
+/// How often they are read at a time, when somebody comes or goes meanwhile.
+const READS: usize = 2;
 /// The most users that one message mentions.
 const MAX_MENTIONED: usize = 25;
 
@@ -33,8 +38,8 @@ pub(crate) struct Names {
     book: RwLock<Book<Vec<Bearer>>>,
     /// How often somebody came, or may have gone, so that what changes while the store is read is not lost.
     changes: AtomicU64,
-    /// Whether the store was read, and nobody is gone since.
-    is_fresh: AtomicBool,
+    /// Until when what was read counts, in milliseconds of the monotonic clock; nobody is known to be gone since.
+    fresh_until: AtomicU64,
     reading: tokio::sync::Mutex<()>,
 }
 
@@ -57,8 +62,12 @@ impl Names {
         self.changes.fetch_add(1, Ordering::SeqCst);
         let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
         if book.len() >= 2 * MAX_KNOWN as usize {
-            self.is_fresh.store(false, Ordering::SeqCst);
+            self.fresh_until.store(0, Ordering::SeqCst);
             return;
+        }
+        if known.rooms.is_some() {
+            // A guest that comes again may have another name.
+            book.values_mut().for_each(|bearers| bearers.retain(|bearer| bearer.user != known.id));
         }
         insert(&mut book, known);
     }
@@ -72,7 +81,7 @@ impl Names {
     }
 
     fn len(&self) -> usize {
-        self.book.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.book.read().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
     }
 
     /// Whom a text mentions in a room besides `writer`, in its order, each once.
@@ -84,15 +93,14 @@ impl Names {
             let Some((_, bearers)) = longest(&book, place, |bearers| is_known(bearers, room)) else { continue };
             let here = bearers.iter().filter(|bearer| bearer.is_in(room)).map(|bearer| bearer.user);
             for user in here.filter(|user| *user != writer) {
+                if users.len() >= MAX_MENTIONED {
+                    return users;
+                }
                 if !users.contains(&user) {
                     users.push(user);
                 }
             }
-            if users.len() >= MAX_MENTIONED {
-                break;
-            }
         }
-        users.truncate(MAX_MENTIONED);
         users
     }
 }
@@ -173,9 +181,13 @@ impl Directory {
 
     /// Notes that somebody of a tenant may be gone: its names are read anew when they are asked for.
     pub(crate) fn doubt(&self, tenant: TenantId) {
-        if let Some(names) = self.lock().get(&tenant) {
-            names.changes.fetch_add(1, Ordering::SeqCst);
-            names.is_fresh.store(false, Ordering::SeqCst);
+        let mut tenants = self.lock();
+        match tenants.get(&tenant) {
+            Some(names) if Arc::strong_count(names) > 1 => {
+                names.changes.fetch_add(1, Ordering::SeqCst);
+                names.fresh_until.store(0, Ordering::SeqCst);
+            }
+            _ => drop(tenants.remove(&tenant)),
         }
     }
 }
@@ -187,13 +199,20 @@ impl App {
     /// [`Error::Store`].
     pub(crate) async fn names(&self, tenant: TenantId) -> Result<Arc<Names>, Error> {
         let names = self.directory().of(tenant);
-        if !names.is_fresh.load(Ordering::SeqCst) {
+        let now = self.clock().monotonic();
+        let is_fresh = || names.fresh_until.load(Ordering::SeqCst) > millis(now);
+        if !is_fresh() {
             let _reading = names.reading.lock().await;
-            while !names.is_fresh.load(Ordering::SeqCst) {
+            for _ in 0..READS {
+                if is_fresh() {
+                    break;
+                }
                 let changes = names.changes.load(Ordering::SeqCst);
-                names.replace(self.store().known_users(tenant, MAX_KNOWN).await?);
-                let is_fresh = names.changes.load(Ordering::SeqCst) == changes;
-                names.is_fresh.store(is_fresh, Ordering::SeqCst);
+                names.replace(self.store().known_users(tenant, MAX_KNOWN, self.steady_now()).await?);
+                names.fresh_until.store(millis(now + BELIEVED), Ordering::SeqCst);
+                if names.changes.load(Ordering::SeqCst) != changes {
+                    names.fresh_until.store(0, Ordering::SeqCst);
+                }
             }
         }
         Ok(names)
@@ -215,6 +234,10 @@ impl App {
         }
         Ok(self.names(tenant).await?.mentioned(content, room, writer))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

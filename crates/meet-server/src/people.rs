@@ -116,6 +116,9 @@ impl App {
         if let Some(session) = member.session {
             self.store().end_session(member.tenant, session).await?;
             self.end_credential(member.tenant, Some(session));
+            for (_, tenant) in member.guest_rooms() {
+                self.directory().doubt(tenant);
+            }
         }
         Ok(())
     }
@@ -197,6 +200,7 @@ impl App {
             self.end_credential(tenant, Some(session));
         }
         // The names of those guests are free again.
+        self.directory().doubt(tenant);
         self.wake_purger();
         Ok(())
     }

@@ -42,10 +42,10 @@ impl App {
             return Err(Error::UnknownCursor("seq"));
         }
         self.count(Bucket::Marks, member, user, MAX_MARKS)?;
-        let person = Person { tenant: access.tenant, user: user.id };
-        // Two marks at once are told in the order in which they were made.
-        let _turn = self.hub().turn_of(person).await;
         let has_moved = self.store().mark_read(access.tenant, access.room.id, user.id, seq).await?;
+        // What is told last is what was read last, however many marks there are at once.
+        let person = Person { tenant: access.tenant, user: user.id };
+        let _turn = if has_moved { Some(self.hub().turn_of(person).await) } else { None };
         let reading = self.store().readings(access.tenant, user.id, vec![access.room.id]).await?;
         let reading = reading.into_iter().next().ok_or(Error::RoomNotFound)?;
         if has_moved {

@@ -303,6 +303,7 @@ impl App {
     pub(crate) async fn close_room(&self, tenant: TenantId, id: RoomId) {
         self.hub().close_channel(Address::chat(tenant, id), CloseReason::RoomGone, false);
         self.calls().wake();
+        self.tripped().forget(id);
         let _turn = self.lobby_turn().await;
         self.publish_lobby(tenant, LobbyEvent::RoomDeleted { id });
     }

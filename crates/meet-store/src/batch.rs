@@ -354,12 +354,16 @@ async fn count_said(
     rooms: &mut BTreeMap<RoomId, RoomState>,
 ) -> Result<(), StoreError> {
     const SAID: &str = "SELECT user_id, COUNT(*) FROM messages WHERE room_id = $1 AND seq > $2 GROUP BY user_id";
-    let of_agents = entries.iter().filter(|entry| entry.message.sender_type == Kind::Agent);
-    let spoken_in: BTreeSet<_> = of_agents.map(|entry| entry.message.room).collect();
-    for id in spoken_in {
+    let mut of_agents: BTreeMap<RoomId, u64> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.message.sender_type == Kind::Agent) {
+        *of_agents.entry(entry.message.room).or_default() += 1;
+    }
+    for (id, coming) in of_agents {
         let Some(room) = rooms.get_mut(&id) else { continue };
         let AgentState { budget, share, person_seq, .. } = room.agents;
-        if share > 0 && room.agents.used(room.head) < budget {
+        let used = room.agents.used(room.head);
+        // Where all of them together stay below a share, each does.
+        if share > 0 && used < budget && used + coming > share {
             let read = |row: &Row<'_>| Ok((row.id(0)?, row.count(1)?));
             room.agents.said = conn.rows(SAID, &params![id, person_seq], read).await?.into_iter().collect();
         }

@@ -266,21 +266,24 @@ pub(crate) async fn insert_session(conn: &mut Conn<'_>, new: &NewSession) -> Res
 }
 
 /// Reads the users of a tenant, its own before guests and the newest first, and the rooms of those who are guests.
-async fn known_users(conn: &mut Conn<'_>, tenant: &TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
+async fn known_users(
+    conn: &mut Conn<'_>,
+    tenant: &TenantId,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<KnownUser>, StoreError> {
     const USERS: &str = "SELECT id, folded, guest FROM users WHERE key_id = $1 ORDER BY guest, id DESC LIMIT $2";
     const INVITED: &str = "SELECT s.user_id, s.rooms FROM sessions s JOIN users u ON u.id = s.user_id \
-                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL ORDER BY s.user_id DESC LIMIT $2";
+                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL AND s.expires_at > $3 ORDER BY s.user_id DESC LIMIT $2";
     const LET_IN: &str = "SELECT g.user_id, g.room_id FROM session_grants g JOIN users u ON u.id = g.user_id \
                           WHERE u.key_id = $1 AND u.guest = 1 ORDER BY g.user_id DESC LIMIT $2";
     let mut rooms: HashMap<UserId, Vec<RoomId>> = HashMap::new();
-    for sql in [INVITED, LET_IN] {
-        let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned()));
-        for (user, list) in conn.rows(sql, &params![tenant, limit], read).await? {
-            rooms
-                .entry(user)
-                .or_default()
-                .extend(list.split_ascii_whitespace().filter_map(|id| id.parse::<RoomId>().ok()));
-        }
+    let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned()));
+    let mut held = conn.rows(INVITED, &params![tenant, limit, now], read).await?;
+    held.extend(conn.rows(LET_IN, &params![tenant, limit], read).await?);
+    for (user, list) in held {
+        let list = list.split_ascii_whitespace().filter_map(|id| id.parse::<RoomId>().ok());
+        rooms.entry(user).or_default().extend(list);
     }
     let read = |row: &Row<'_>| Ok((row.id::<UserId>(0)?, row.text(1)?.to_owned(), row.flag(2)?));
     let users = conn.rows(USERS, &params![tenant, limit], read).await?;
@@ -322,9 +325,16 @@ impl Store {
         .await
     }
 
-    /// The users of the tenant, its own before guests and the newest first, by the names that mention them, and where each guest can be mentioned.
-    pub async fn known_users(&self, tenant: TenantId, limit: u32) -> Result<Vec<KnownUser>, StoreError> {
-        self.read((tenant, limit), |conn, (tenant, limit)| known_users(conn, tenant, *limit).boxed()).await
+    /// The users of the tenant, its own before guests and the newest first, by the names that mention them, and where each
+    /// guest can be mentioned.
+    pub async fn known_users(
+        &self,
+        tenant: TenantId,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<KnownUser>, StoreError> {
+        self.read((tenant, limit, now), |conn, (tenant, limit, now)| known_users(conn, tenant, *limit, *now).boxed())
+            .await
     }
 
     /// As what a user of the tenant chose to be seen, and what it says of itself; `None` when there is no such user.

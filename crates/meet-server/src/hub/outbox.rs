@@ -130,10 +130,11 @@ impl Outbox {
         }
     }
 
-    /// Queues a publication that the reader can do without: when there is no place for it, it is left out.
+    /// Queues a publication that the reader can do without: when half of the place is taken, it is left out, so that what
+    /// the reader cannot do without has the other half.
     pub(super) fn hint(&self, publication: &Arc<Publication>) {
         let mut state = lock(&self.state);
-        let has_place = state.bytes + cost(publication) <= self.limit && state.keep != Keep::Nothing;
+        let has_place = state.bytes + cost(publication) <= self.limit / 2 && state.keep != Keep::Nothing;
         let is_to_wake = has_place && state.take(std::slice::from_ref(publication), self.limit);
         drop(state);
         if is_to_wake {

@@ -9,6 +9,9 @@ UPDATE rooms SET person_seq = head_seq;
 -- What a user says of itself, as JSON.
 ALTER TABLE users ADD COLUMN about TEXT;
 
+-- A tenant's own users before its guests, the newest first.
+CREATE INDEX idx_users_known ON users (key_id, guest, id DESC);
+
 -- How far each user has read a room.
 CREATE TABLE read_marks (
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

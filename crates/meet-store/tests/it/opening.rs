@@ -113,7 +113,7 @@ async fn a_newer_schema_of_postgres_is_refused_and_two_that_start_at_once_agree(
 
 /// Makes a database one of the time when users had no status and rooms no calls.
 const FIRST: &str = "DROP TABLE session_grants; DROP TABLE quick_rooms; DROP TABLE seats; DROP TABLE meetings; \
-                     DROP INDEX idx_keys_visitors; DROP TABLE read_marks; DROP TABLE mentions; \
+                     DROP INDEX idx_keys_visitors; DROP TABLE read_marks; DROP TABLE mentions; DROP INDEX idx_users_known; \
                      ALTER TABLE users DROP COLUMN status; ALTER TABLE users DROP COLUMN about; \
                      ALTER TABLE rooms DROP COLUMN agent_budget; ALTER TABLE rooms DROP COLUMN agent_share; \
                      ALTER TABLE rooms DROP COLUMN agents_paused; ALTER TABLE rooms DROP COLUMN person_seq; \

@@ -72,8 +72,9 @@ impl Machine {
     }
 
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = self.program(env!("CARGO_BIN_EXE_meet-ai"));
-        command.args(args);
+        let mut command = self.program("env");
+        // Whoever runs the tests may have started them to outlive a terminal, which the program would inherit.
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_meet-ai")]).args(args);
         command
     }
 
@@ -202,6 +203,7 @@ impl Running {
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
+        until("the end of the process", || self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap()
     }
 
@@ -223,7 +225,7 @@ impl Running {
 }
 
 /// Waits until something is so that nobody tells of.
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let clock = Clock::system();
     let end = clock.monotonic() + PATIENCE;
     while !is_so() {

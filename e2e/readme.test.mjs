@@ -6,15 +6,11 @@ import { test } from 'node:test';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { blocks } from './lib/markdown.mjs';
 import { binary, gathers, PATIENCE, root, Server } from './lib/server.mjs';
 
 const run = promisify(execFile);
 const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'ARCHITECTURE.md', 'docs/agents.md', 'docs/configuration.md', 'docs/calls.md', 'docs/deploy.md', 'docs/realtime.md'];
-
-/** The fenced blocks of one language. */
-function blocks(markdown, language) {
-  return [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
-}
 
 test('the shell blocks of the README run in its two terminals, and its agent answers', async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8');

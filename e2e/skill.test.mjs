@@ -6,12 +6,12 @@ import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { blocks } from './lib/markdown.mjs';
 import { binary, gathers, root, Server, temporaryFolder } from './lib/server.mjs';
 
 const skill = await readFile(join(root, 'SKILL.md'), 'utf8');
 // Nothing comes in these stories for whoever waits, so that it waits briefly.
-const brief = (text) => text.replace('--wait 50', '--wait 1');
-const blocks = (language, text = brief(skill)) => [...text.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter((match) => match[1] === language).map((match) => match[2]);
+const brief = skill.replace('--wait 50', '--wait 1');
 
 /** A shell in which `meet-ai` is in PATH, in a folder of its own unless it is the server's. */
 async function shell(script, { home, environment = {} }) {
@@ -39,6 +39,21 @@ async function theRoomHasHeard(server, key, room) {
 
 const ask = { sender: 'Ann', sender_type: 'human', content: '@scout, can you take this? `touch hacked` $(touch hacked)' };
 
+/** A story with somebody else's room on a server elsewhere, in which something was said, and a folder to work in. */
+const inARoom = (story) => async () => {
+  const server = await Server.start();
+  const folder = await temporaryFolder();
+  try {
+    const key = await server.newKey();
+    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
+    await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
+    await story({ server, folder, key, room });
+  } finally {
+    await folder.remove();
+    await server.stop();
+  }
+};
+
 test('the skill’s commands run on the server’s own machine, without a key', async () => {
   const server = await Server.start({ MEET_AI_WELCOME: 'false' });
   try {
@@ -46,7 +61,7 @@ test('the skill’s commands run on the server’s own machine, without a key', 
     const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
     await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
     // No variable is set: the address, which is not the default one here, comes from the first start, like the key.
-    const { code, said, errors } = await shell(blocks('sh').join('\n'), { home: server.home });
+    const { code, said, errors } = await shell(blocks(brief, 'sh').join('\n'), { home: server.home });
     assert.equal(code, 0, errors);
     // Looked back at, and read on once.
     assert.equal(said.split('can you take this?').length, 3, said);
@@ -56,83 +71,53 @@ test('the skill’s commands run on the server’s own machine, without a key', 
   }
 });
 
-test('the skill’s commands run elsewhere, with the two variables', async () => {
-  const server = await Server.start();
-  const folder = await temporaryFolder();
-  try {
-    const key = await server.newKey();
-    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
-    await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
-    const environment = { MEET_AI_URL: server.url, MEET_AI_KEY: key };
-    const { code, said, errors } = await shell(blocks('sh').join('\n'), { home: folder.path, environment });
-    assert.equal(code, 0, errors);
-    assert.equal(said.split('can you take this?').length, 3, said);
-    await theRoomHasHeard(server, key, room);
-  } finally {
-    await folder.remove();
-    await server.stop();
-  }
-});
+test('the skill’s commands run elsewhere, with the two variables', inARoom(async ({ server, folder, key, room }) => {
+  const environment = { MEET_AI_URL: server.url, MEET_AI_KEY: key };
+  const { code, said, errors } = await shell(blocks(brief, 'sh').join('\n'), { home: folder.path, environment });
+  assert.equal(code, 0, errors);
+  assert.equal(said.split('can you take this?').length, 3, said);
+  await theRoomHasHeard(server, key, room);
+}));
 
-test('the skill’s commands run after an invite, and its listener follows the room', async () => {
-  const server = await Server.start();
-  const folder = await temporaryFolder();
-  try {
-    const key = await server.newKey();
-    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
-    await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
-    const invite = await server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } });
-    const [come, listen] = blocks('console');
-    const [first] = listen.split('\n');
-    const script = [
-      come,
-      ...blocks('sh'),
-      // The listener goes on until it is ended; what it hears first is what is said once it is there.
-      `${first} > heard 2> told & listener=$!`,
-      'until grep -q connected told; do kill -0 $listener; done',
-      'MEET_AI_KEY=$OWNER meet-ai send-message standup Ann "@scout, thank you" --human',
-      'until grep -q "thank you" heard; do kill -0 $listener; done',
-      'meet-ai who standup',
-      'kill $listener; wait $listener',
-    ];
-    const environment = { invite: invite.url, OWNER: key };
-    const { code, said, errors } = await shell(script.join('\n'), { home: folder.path, environment });
-    assert.equal(code, 0, errors);
-    assert.match(said, /You are scout \(agent, member\)/);
-    assert.match(said, /scout +agent +online +listening/);
-    assert.doesNotMatch(said + errors, new RegExp(`mas_|${invite.token}`));
-    await theRoomHasHeard(server, key, room);
-  } finally {
-    await folder.remove();
-    await server.stop();
-  }
-});
+test('the skill’s commands run after an invite, and its listener follows the room', inARoom(async ({ server, folder, key, room }) => {
+  const invite = await server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } });
+  const [come, listen] = blocks(brief, 'console');
+  const [first] = listen.split('\n');
+  const script = [
+    come,
+    ...blocks(brief, 'sh'),
+    // The listener goes on until it is ended; what it hears first is what is said once it is there.
+    `${first} > heard 2> told & listener=$!`,
+    'until grep -q connected told; do kill -0 $listener; done',
+    'MEET_AI_KEY=$OWNER meet-ai send-message standup Ann "@scout, thank you" --human',
+    'until grep -q "thank you" heard; do kill -0 $listener; done',
+    'meet-ai who standup',
+    'kill $listener; wait $listener',
+  ];
+  const environment = { invite: invite.url, OWNER: key };
+  const { code, said, errors } = await shell(script.join('\n'), { home: folder.path, environment });
+  assert.equal(code, 0, errors);
+  assert.match(said, /You are scout \(agent, member\)/);
+  assert.match(said, /scout +agent +online +listening/);
+  assert.doesNotMatch(said + errors, new RegExp(`mas_|${invite.token}`));
+  await theRoomHasHeard(server, key, room);
+}));
 
-test('what a server tells an agent in one request runs as it stands, with the program and without it', async () => {
-  const server = await Server.start();
-  const folder = await temporaryFolder();
-  try {
-    const key = await server.newKey();
-    const room = await server.call('POST', '/api/rooms', { key, body: { name: 'standup' } });
-    await server.call('POST', `/api/rooms/${room.id}/messages`, { key, body: ask });
-    const invites = await Promise.all([1, 2].map(() => server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } })));
-    const guide = await fetch(`${server.url}/llms.txt`).then((response) => response.text());
-    const [byProgram, byHttp] = blocks('sh', guide);
-    const joined = await shell(byProgram.replaceAll('ROOM', room.id), { home: folder.path, environment: { invite: invites[0].url } });
-    assert.equal(joined.code, 0, joined.errors);
-    assert.match(joined.said, /You are scout[\s\S]*can you take this\?/);
-    const [comesIn, ...goesOn] = byHttp.replaceAll('scout', 'fixer').replaceAll('ROOM_ID', room.id).replace('=42', '=0').split(/^(?=curl)/m).slice(1);
-    const came = await shell(comesIn.replace('TOKEN', invites[1].token), { home: folder.path });
-    const { token } = JSON.parse(came.said);
-    const asked = await shell(goesOn.join(''), { home: folder.path, environment: { MEET_AI_KEY: token } });
-    assert.equal(asked.code, 0, asked.errors);
-    assert.match(asked.said, /"name":"standup"[\s\S]*"seq":2[\s\S]*"sender":"fixer","sender_type":"agent","content":"Here I am\."/);
-    assert.doesNotMatch(asked.said, /"error"/);
-  } finally {
-    await folder.remove();
-    await server.stop();
-  }
-});
+test('what a server tells an agent in one request runs as it stands, with the program and without it', inARoom(async ({ server, folder, key, room }) => {
+  const invites = await Promise.all([1, 2].map(() => server.call('POST', `/api/rooms/${room.id}/invites`, { key, body: { role: 'member' } })));
+  const guide = await fetch(`${server.url}/llms.txt`).then((response) => response.text());
+  const [byProgram, byHttp] = blocks(guide, 'sh');
+  const joined = await shell(byProgram.replaceAll('ROOM', room.id), { home: folder.path, environment: { invite: invites[0].url } });
+  assert.equal(joined.code, 0, joined.errors);
+  assert.match(joined.said, /You are scout[\s\S]*can you take this\?/);
+  const [comesIn, ...goesOn] = byHttp.replaceAll('scout', 'fixer').replaceAll('ROOM_ID', room.id).replace('=42', '=0').split(/^(?=curl)/m).slice(1);
+  const came = await shell(comesIn.replace('TOKEN', invites[1].token), { home: folder.path });
+  const { token } = JSON.parse(came.said);
+  const asked = await shell(goesOn.join(''), { home: folder.path, environment: { MEET_AI_KEY: token } });
+  assert.equal(asked.code, 0, asked.errors);
+  assert.match(asked.said, /"name":"standup"[\s\S]*"seq":2[\s\S]*"sender":"fixer","sender_type":"agent","content":"Here I am\."/);
+  assert.doesNotMatch(asked.said, /"error"/);
+}));
 
 test('every server hands out the skill, and says where in one request', async () => {
   const server = await Server.start();

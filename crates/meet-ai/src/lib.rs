@@ -17,6 +17,7 @@ mod first_start;
 mod invocation;
 mod mcp;
 mod output;
+mod own;
 mod server_url;
 mod signals;
 mod words;

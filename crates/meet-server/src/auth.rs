@@ -20,7 +20,7 @@ use crate::{
     calls::GUEST_ROLE,
     error::Error,
     hub::{Address, Connection, CredentialRef, Person, Standing, Subscription},
-    limits::LOOK_EVERY,
+    limits::{LOOK_EVERY, Subject},
     secret::{self, KEY_PREFIX, SESSION_PREFIX},
     tokens::Issued,
 };
@@ -197,6 +197,12 @@ impl Member {
             Who::Key => None,
             Who::User(user) => Some(user),
         }
+    }
+
+    /// Where that is counted which it does for a user of its own: names cost nothing, so what a bare key does for any of
+    /// them is counted together.
+    pub(crate) fn counted_as(&self, user: UserId) -> Subject {
+        self.session.map_or(Subject::Tenant(self.tenant), |_| Subject::User(user))
     }
 
     /// What a connection of this member ends with.

@@ -63,3 +63,4 @@ pub use meet_store::Hold;
 pub use mount::{Body, Holder, Lease, LocalDoor, Mounted};
 pub use router::openapi_json;
 pub use serve::{ServeError, serve, serve_with};
+pub use web::SKILL;

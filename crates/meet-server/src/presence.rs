@@ -9,7 +9,7 @@ use crate::{
     auth::Member,
     error::Error,
     hub::{Address, Person, people::seen_as},
-    limits::{Bucket, Subject},
+    limits::Bucket,
 };
 
 /// How often in a minute a user may change its status: each change is written, and told in all of the user's rooms. An
@@ -35,12 +35,8 @@ impl App {
         let about = body.about.map(checked).transpose()?;
         self.confirm(Some(member)).await?;
         let tenant = member.tenant;
-        // Names cost nothing, so the writes of a bare key are counted together.
-        let (subject, limit) = match member.session {
-            Some(_) => (Subject::User(user), MAX_CHANGES),
-            None => (Subject::Tenant(tenant), MAX_CHANGES_BY_KEY),
-        };
-        self.limits().windows.take(Bucket::Statuses, subject, limit, self.clock().monotonic())?;
+        let limit = if member.session.is_some() { MAX_CHANGES } else { MAX_CHANGES_BY_KEY };
+        self.limits().windows.take(Bucket::Statuses, member.counted_as(user), limit, self.clock().monotonic())?;
         let person = Person { tenant, user };
         let _turn = self.hub().turn_of(person).await;
         let before = self.appearance(person).await?;

@@ -7,7 +7,7 @@ use crate::{
     auth::{Member, Who},
     error::Error,
     hub::{Address, Person, Publication},
-    limits::{Bucket, Subject},
+    limits::Bucket,
     rooms::{RoomAccess, RoomWriter},
     tokens::Named,
 };
@@ -88,47 +88,22 @@ impl App {
         }
     }
 
-    /// A room with how far its caller has read it.
-    ///
-    /// # Errors
-    /// As [`App::user_if_named`].
-    pub(crate) async fn as_read_by(
-        &self,
-        caller: Option<&Member>,
-        named: Named,
-        access: &RoomAccess,
-        room: Room,
-    ) -> Result<Room, Error> {
-        match (caller, self.reader_of(caller, named, access).await?) {
-            (Some(member), Some(user)) => {
-                let read = self.with_readings(member, &user, vec![room.clone()]).await?;
-                Ok(read.into_iter().next().unwrap_or(room))
-            }
-            _ => Ok(room),
-        }
-    }
-
     /// Fills in how far a user has read each of these rooms; those of another tenant than the member's stay as they are.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub(crate) async fn with_readings(
-        &self,
-        member: &Member,
-        user: &User,
-        mut rooms: Vec<Room>,
-    ) -> Result<Vec<Room>, Error> {
+    pub(crate) async fn fill_in_readings(&self, member: &Member, user: &User, rooms: &mut [Room]) -> Result<(), Error> {
         let ids = rooms.iter().map(|room| room.id).collect();
         let readings = self.store().readings(member.tenant, user.id, ids).await?;
         let mut readings = readings.into_iter().peekable();
-        for room in &mut rooms {
+        for room in rooms {
             if let Some(reading) = readings.next_if(|reading| reading.room_id == room.id) {
                 room.read_seq = Some(reading.read_seq);
                 room.unread = Some(reading.unread);
                 room.mentions = Some(reading.mentions);
             }
         }
-        Ok(rooms)
+        Ok(())
     }
 
     /// Tells a room what a user of the member is doing; nothing of it is kept.
@@ -144,10 +119,9 @@ impl App {
         Ok(())
     }
 
-    /// Counts what a member does for a user of its own: names cost nothing, so what a bare key does is counted together.
+    /// Counts what a member does for a user of its own.
     fn count(&self, bucket: Bucket, member: &Member, user: &User, limit: u64) -> Result<(), Error> {
         let limit = if self.is_limited(member) { limit } else { 0 };
-        let subject = member.session.map_or(Subject::Tenant(member.tenant), |_| Subject::User(user.id));
-        self.limits().windows.take(bucket, subject, limit, self.clock().monotonic()).map(drop)
+        self.limits().windows.take(bucket, member.counted_as(user.id), limit, self.clock().monotonic()).map(drop)
     }
 }

@@ -3,6 +3,8 @@
 
 mod agents;
 
+pub use agents::SKILL;
+
 use std::borrow::Cow;
 
 use axum::{

@@ -50,7 +50,6 @@ pub use meetings::{Begun, Meeting};
 pub use messages::Page;
 pub use people::{Ensured, KnownUser, NewSession, NewUser, RoomGrant, Session, StoredUser};
 pub use quick_rooms::{NewQuickRoom, OpenedQuick, QuickRoom};
-pub use reading::MAX_UNREAD;
 pub use rooms::{Created, DailyLimit, NewRoom, PublicFrom, RoomPatch, StoredRoom, WindowState};
 pub use seats::{NewSeat, StoredSeat};
 pub use store::{Digest, Disk, Durability, Inspection, Location, SecretUrl, Store, inspect};

@@ -274,7 +274,8 @@ async fn known_users(
 ) -> Result<Vec<KnownUser>, StoreError> {
     const USERS: &str = "SELECT id, folded, guest FROM users WHERE key_id = $1 ORDER BY guest, id DESC LIMIT $2";
     const INVITED: &str = "SELECT s.user_id, s.rooms FROM sessions s JOIN users u ON u.id = s.user_id \
-                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL AND s.expires_at > $3 ORDER BY s.user_id DESC LIMIT $2";
+                           WHERE s.key_id = $1 AND u.guest = 1 AND s.rooms IS NOT NULL AND s.expires_at > $3 \
+                           ORDER BY s.user_id DESC LIMIT $2";
     const LET_IN: &str = "SELECT g.user_id, g.room_id FROM session_grants g JOIN users u ON u.id = g.user_id \
                           WHERE u.key_id = $1 AND u.guest = 1 ORDER BY g.user_id DESC LIMIT $2";
     let mut rooms: HashMap<UserId, Vec<RoomId>> = HashMap::new();

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Up to how many messages are counted: a look at one room costs no more, however long it was not read.
-pub const MAX_UNREAD: u32 = 1000;
+const MAX_UNREAD: u32 = 1000;
 
 /// How many messages behind a mark are looked at: whoever says much itself and never marks makes no look longer.
 const LOOKED_AT: u32 = 10_000;

@@ -1,7 +1,7 @@
 //! Coming in, and as whom the bearer of a bare key asks.
 
 use meet_api::{
-    Kind,
+    Kind, User,
     request::{SessionInfo, SignIn},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -48,6 +48,11 @@ impl Client {
     /// As whom it asks by a bare key, when that was said.
     pub fn speaker(&self) -> Option<&Speaker> {
         self.speaker.as_ref()
+    }
+
+    /// The user of a session; `None` for a bare key, which nobody is asked about.
+    pub(crate) async fn session_user(&self) -> Result<Option<User>, ClientError> {
+        if self.is_session() { Ok(self.session().await?.user) } else { Ok(None) }
     }
 
     /// Signs in; no credential goes along. An invite is used by it, also when the answer is lost.

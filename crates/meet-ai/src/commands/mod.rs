@@ -7,7 +7,6 @@ pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod mcp;
 pub(crate) mod messages;
-pub(crate) mod own;
 pub(crate) mod presence;
 pub(crate) mod reading;
 pub(crate) mod rooms;

@@ -10,9 +10,10 @@ use meet_server::Clock;
 use crate::{
     args::{MarkReadArgs, UnreadArgs},
     client::{Client, History, retry::Retry},
-    commands::{self, messages::print, own::Own, rooms},
+    commands::{self, messages::print, rooms},
     failure::{Failure, Outcome},
     output,
+    own::Own,
 };
 
 /// `unread`: what others said since the place, and on with the place.
@@ -20,7 +21,7 @@ pub(crate) async fn unread(args: UnreadArgs) -> Outcome {
     let client = commands::client_as(&args.client, args.identity.name.as_deref()).await?;
     let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
     let mut place = place(&client, room).await?;
-    let own = own(&client).await?;
+    let own = Own::of(&client, client.session_user().await?.as_ref(), None);
     let clock = Clock::system();
     let until = clock.monotonic() + Duration::from_secs(args.wait.unwrap_or_default());
     let mut history = History {
@@ -80,10 +81,4 @@ pub(crate) async fn mark(args: MarkReadArgs) -> Outcome {
 pub(crate) async fn place(client: &Client, room: meet_api::RoomId) -> Result<u64, Failure> {
     // A place never goes back, so the beginning only asks where it is.
     Ok(client.mark_read(room, 0).await?.read_seq)
-}
-
-/// What the caller said itself: by its session's user, or as the agent that it names.
-async fn own(client: &Client) -> Result<Own, Failure> {
-    let user = if client.is_session() { client.session().await?.user } else { None };
-    Ok(Own::of(client, user.as_ref(), None))
 }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use meet_server::SKILL;
+
 use crate::{
     args::{InstallSkillArgs, SkillArgs, SkillCommand},
     failure::{Failure, Outcome},
@@ -14,8 +16,6 @@ use crate::{
     output::{self, escape},
 };
 
-/// The skill, as it is in the root of the sources.
-const SKILL: &str = include_str!("../../../../SKILL.md");
 /// Its name, which its folder must have.
 const NAME: &str = "meet-ai";
 /// The folders in a home that belong to agents which look for skills in `~/.agents/skills`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use meet_api::{Kind, Message, RoomId, User, text::fold, text::folds_to};
+use meet_api::{Message, RoomId, User};
 use meet_server::{Clock, LocalDoor};
 use percent_encoding::percent_decode;
 use rmcp::{ErrorData, RoleServer, service::RequestContext, transport::common::http_header::HEADER_SESSION_ID};
@@ -14,6 +14,7 @@ use super::attending::Attending;
 use crate::{
     client::{Client, ClientError, people::Speaker},
     output::escape,
+    own,
 };
 
 /// Who an agent is whose client does not say what it is.
@@ -52,7 +53,7 @@ impl Own {
 
     /// The user of the session; `None` for a bare key. Asked once.
     pub(super) async fn user(&self) -> Result<Option<User>, ClientError> {
-        let known = self.user.get_or_try_init(|| session_user(&self.client));
+        let known = self.user.get_or_try_init(|| self.client.session_user());
         known.await.cloned()
     }
 }
@@ -90,6 +91,7 @@ pub(super) struct Turn {
     pub(super) name: String,
     pub(super) model: Option<String>,
     pub(super) role: Option<String>,
+    own: own::Own,
     attending: Option<Arc<Attending>>,
 }
 
@@ -104,7 +106,7 @@ impl Turn {
             Origin::Visitors(_) => {
                 let parts = context.extensions.get::<Parts>().ok_or(NoTurn::NoDoor)?;
                 let client = visitor(parts).ok_or(NoTurn::NoDoor)?;
-                let user = session_user(&client).await?;
+                let user = client.session_user().await?;
                 let said = |header| parts.headers.get(header).and_then(|value| decoded(value.as_bytes()));
                 (
                     client,
@@ -115,27 +117,23 @@ impl Turn {
                 )
             }
         };
-        let name = match &user {
-            Some(user) => user.name.clone(),
-            None => wanted.unwrap_or_else(|| presentable(&client_name)),
-        };
+        let name = name_of(user.as_ref(), wanted, &client_name);
         let client = client.speaking_as(Speaker::agent(&name));
         let attending = match origin {
             Origin::Own(own) => Some(Arc::clone(&own.attending)),
             Origin::Visitors(attending) => is_in_session(context).then(|| Arc::clone(attending)),
         };
-        Ok(Self { client, clock: Clock::system(), user, name, model, role, attending })
+        let own = own_of(user.as_ref(), &name);
+        Ok(Self { client, clock: Clock::system(), user, name, model, role, own, attending })
     }
 
     /// A turn that no request asked for.
     pub(super) async fn unasked(own: &Own, client_name: &str) -> Result<Self, ClientError> {
         let user = own.user().await?;
-        let name = match &user {
-            Some(user) => user.name.clone(),
-            None => own.name.clone().unwrap_or_else(|| presentable(client_name)),
-        };
+        let name = name_of(user.as_ref(), own.name.clone(), client_name);
         let client = own.client.clone().speaking_as(Speaker::agent(&name));
-        Ok(Self { client, clock: Clock::system(), user, name, model: None, role: None, attending: None })
+        let own = own_of(user.as_ref(), &name);
+        Ok(Self { client, clock: Clock::system(), user, name, model: None, role: None, own, attending: None })
     }
 
     /// Is seen in a room from here on, where there is something that outlasts this request.
@@ -147,21 +145,24 @@ impl Turn {
 
     /// Whether the caller itself wrote the message.
     pub(super) fn is_own(&self, message: &Message) -> bool {
-        match &self.user {
-            Some(user) => message.user == user.id,
-            None => message.sender_type == Kind::Agent && folds_to(&message.sender, &fold(self.name.trim())),
-        }
+        self.own.said(message)
     }
+}
+
+/// Whose messages are those of a session's user, or else of the agent of this name.
+fn own_of(user: Option<&User>, name: &str) -> own::Own {
+    user.map_or_else(|| own::Own::agent(name), |user| own::Own::User(user.id))
+}
+
+/// The name of a session's user, or else the one that was chosen, or else what the client calls itself.
+fn name_of(user: Option<&User>, wanted: Option<String>, client_name: &str) -> String {
+    let known = user.map(|user| user.name.clone());
+    known.or(wanted).unwrap_or_else(|| presentable(client_name))
 }
 
 /// Whether a request over HTTP belongs to a session of the protocol; without one, nothing is kept between requests.
 fn is_in_session(context: &RequestContext<RoleServer>) -> bool {
     context.extensions.get::<Parts>().is_some_and(|parts| parts.headers.contains_key(HEADER_SESSION_ID))
-}
-
-/// The user of a session; `None` for a bare key.
-async fn session_user(client: &Client) -> Result<Option<User>, ClientError> {
-    if client.is_session() { Ok(client.session().await?.user) } else { Ok(None) }
 }
 
 /// The API in the hands of whoever sent a request over HTTP.

@@ -43,7 +43,7 @@ pub(super) async fn list_rooms(
     let limit = query.limit()?;
     let mut rooms = app.list_rooms(&member, query.cursor("after")?, limit).await?;
     if let Some(user) = app.user_if_named(&member, named).await? {
-        rooms = app.with_readings(&member, &user, rooms).await?;
+        app.fill_in_readings(&member, &user, &mut rooms).await?;
     }
     Ok(room_page("/api/rooms", rooms, limit))
 }
@@ -110,8 +110,11 @@ pub(super) async fn get_room(
 ) -> Result<Json<RoomDetails>, Refusal> {
     let access = app.room(caller.as_ref(), id).await?;
     let call = app.call(access.tenant, access.room.id);
-    let room = app.with_online(access.tenant, access.room.clone());
-    let room = app.as_read_by(caller.as_ref(), named, &access, room).await?;
+    let user = app.reader_of(caller.as_ref(), named, &access).await?;
+    let mut room = app.with_online(access.tenant, access.room);
+    if let (Some(member), Some(user)) = (&caller, user) {
+        app.fill_in_readings(member, &user, std::slice::from_mut(&mut room)).await?;
+    }
     Ok(Json(RoomDetails { room, call }))
 }
 

@@ -10,7 +10,7 @@ use super::{Outside, with_policy};
 use crate::app::App;
 
 /// What an agent with a shell is told, the same on every server.
-const SKILL: &str = include_str!("../../../../SKILL.md");
+pub const SKILL: &str = include_str!("../../../../SKILL.md");
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
 /// `/skill.md`.

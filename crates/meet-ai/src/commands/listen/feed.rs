@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use meet_api::{Message, MessageId, Timestamp};
 
-use crate::commands::own::Own;
+use crate::own::Own;
 
 /// How many ids are remembered for the day on which a backup is restored.
 const REMEMBERED: usize = 100_000;

@@ -26,10 +26,11 @@ use crate::{
         retry::{Backoff, Retry, chance},
         socket::{Closed, Incoming, RoomSocket, SocketQuery},
     },
-    commands::{self, own::Own, presence, reading, rooms},
+    commands::{self, presence, reading, rooms},
     connection,
     failure::{Failure, Outcome},
     output,
+    own::Own,
     signals::Signals,
 };
 
@@ -107,7 +108,7 @@ impl Listener {
             None => commands::client(&args.client)?,
         };
         let room = rooms::resolve(&client, &args.room, &Retry::never()).await?;
-        let user = if client.is_session() { client.session().await?.user } else { None };
+        let user = client.session_user().await?;
         let is_agent = client.speaker().is_some() || user.as_ref().is_some_and(|user| user.kind == Kind::Agent);
         let wants_to_know = [
             ("--resume", args.resume),

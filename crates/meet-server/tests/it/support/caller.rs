@@ -155,26 +155,25 @@ impl Caller {
 
     /// Signs in by an invite and gives the guest, who speaks as a session.
     pub(crate) async fn invite(&self, room: &str, role: &str, name: &str) -> Self {
-        let invite = self.post_json(&format!("/api/rooms/{room}/invites"), json!({ "role": role })).await.expect(201);
-        let body = json!({ "invite": invite["token"], "name": name });
-        let stranger = Self::new(self.address);
-        let session = stranger.post_json("/api/session", body).await.expect(201);
-        stranger.with_token(session["token"].as_str().unwrap())
+        self.come_in(room, role, name, None).await
     }
 
     /// The same as a guest of this kind, who may write.
     pub(crate) async fn guest(&self, room: &str, name: &str, kind: &str) -> Self {
-        let member = json!({ "role": "member" });
-        let invite = self.post_json(&format!("/api/rooms/{room}/invites"), member).await.expect(201);
-        let body = json!({ "invite": invite["token"], "name": name, "kind": kind });
-        let stranger = Self::new(self.address);
-        let session = stranger.post_json("/api/session", body).await.expect(201);
-        stranger.with_token(session["token"].as_str().unwrap())
+        self.come_in(room, "member", name, Some(kind)).await
+    }
+
+    async fn come_in(&self, room: &str, role: &str, name: &str, kind: Option<&str>) -> Self {
+        let invite = self.post_json(&format!("/api/rooms/{room}/invites"), json!({ "role": role })).await.expect(201);
+        self.sign_in(json!({ "invite": invite["token"], "name": name, "kind": kind })).await
     }
 
     /// Signs in by the caller's own key under a name.
     pub(crate) async fn session(&self, name: &str) -> Self {
-        let body = json!({ "key": self.token(), "name": name });
+        self.sign_in(json!({ "key": self.token(), "name": name })).await
+    }
+
+    async fn sign_in(&self, body: Value) -> Self {
         let stranger = Self::new(self.address);
         let session = stranger.post_json("/api/session", body).await.expect(201);
         stranger.with_token(session["token"].as_str().unwrap())

@@ -28,7 +28,12 @@ impl Own {
         }
         let spoken = client.speaker().map(|speaker| speaker.name.as_str());
         let name = spoken.or(listens_for).filter(|_| client.has_key());
-        name.map_or(Self::Nobody, |name| Self::Agent(fold(name.trim())))
+        name.map_or(Self::Nobody, Self::agent)
+    }
+
+    /// The messages of the agent of this name.
+    pub(crate) fn agent(name: &str) -> Self {
+        Self::Agent(fold(name.trim()))
     }
 
     /// Whether the caller said this.
